@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from trackfarm import __version__
 from trackfarm_scheduler import metrics
 from trackfarm_scheduler.acestep_api.request import require_caller
-from trackfarm_scheduler.acestep_api.routes import RELEASE, dropin_router
+from trackfarm_scheduler.acestep_api.routes import RELEASE, acestep_router
 from trackfarm_scheduler.api import (
     errors,
     events,
@@ -26,12 +26,12 @@ from trackfarm_scheduler.api import (
     worker_api,
     workers,
 )
-from trackfarm_scheduler.api.exports import Exports
+from trackfarm_scheduler.api.exports import RunningDownloads
 from trackfarm_scheduler.api.heartbeats import heartbeat_route
 from trackfarm_scheduler.api.middleware import RequestMiddleware
 from trackfarm_scheduler.api.openapi import DescribedApp
 from trackfarm_scheduler.api.pages import pages
-from trackfarm_scheduler.api.queue_position import LineWatch
+from trackfarm_scheduler.api.queue_position import QueueWatch
 from trackfarm_scheduler.api.rate_limit import RateLimiter
 from trackfarm_scheduler.api.request_body import BodyLimiter
 from trackfarm_scheduler.auth.credential_cache import api_key_cache, token_cache
@@ -69,9 +69,9 @@ def build_app(services: Services) -> FastAPI:
     root_key = services.settings.api_key.get_secret_value()
     app.state.key_cache = api_key_cache(services.database, root_key, services.clock)
     app.state.broadcaster = EventBroadcaster(services.database, services.settings.most_streams)
-    app.state.exports = Exports()
-    app.state.rates = RateLimiter(time.monotonic)
-    errors.install(app)
+    app.state.downloads = RunningDownloads()
+    app.state.rate_limiter = RateLimiter(time.monotonic)
+    errors.install_handlers(app)
     limiter = BodyLimiter(
         require_caller, services.settings.submission_bytes, upload_paths=[RELEASE]
     )
@@ -91,7 +91,7 @@ def build_app(services: Services) -> FastAPI:
     app.include_router(exports.router)
     app.include_router(webhooks.router)
     app.include_router(usage.router)
-    app.include_router(dropin_router(LineWatch(services.database, time.monotonic)))
+    app.include_router(acestep_router(QueueWatch(services.database, time.monotonic)))
     if isinstance(services.objects, DirectoryStore):
         app.include_router(directory_router(services.objects))
     app.include_router(pages(app, metrics.collector_of(services)))

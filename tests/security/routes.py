@@ -10,7 +10,7 @@ from tests.scheduler.api_fixture import build
 from tests.scheduler.farm_fixture import FarmFixture
 from trackfarm.client.admin import Administration
 from trackfarm.protocol.accounts import KeyRequest, NewApiKey, Scope
-from trackfarm_scheduler.api.openapi import RouteAuth, doors_of
+from trackfarm_scheduler.api.openapi import RouteAuth, route_auths
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.objects.directory import DirectoryStore
 from trackfarm_scheduler.web import build_app
@@ -22,7 +22,7 @@ def all_routes(folder: Path) -> list[RouteAuth]:
     database.migrate()
     store = DirectoryStore(folder / "objects", base_url="http://x", secret=b"s" * 16)
     app = build_app(replace(build(FarmFixture(database), "http://x"), objects=store))
-    routes = list(doors_of(app))
+    routes = list(route_auths(app))
     database.close()
     return routes
 

@@ -69,9 +69,9 @@ def test_routes_need_a_key_except_health(
     before = stored(farm)
     for route in routes:
         answer = http.request(route.method, path_of_route(route))
-        if route.opened_by is AuthKind.NOTHING:
+        if route.kind is AuthKind.NOTHING:
             assert answer.status_code == 200
-        elif route.opened_by is AuthKind.SIGNATURE:
+        elif route.kind is AuthKind.SIGNATURE:
             assert answer.status_code == 403, route
         else:
             assert answer.status_code == 401, route
@@ -90,7 +90,7 @@ def test_routes_refuse_invalid_revoked_and_expired_keys(
     assert ends is not None
     wait_until(lambda: time.time() > ends.timestamp(), timeout_s=5, what="it has expired")
     wrong = [*INVALID_KEYS, f"Bearer {revoked.secret}", f"Bearer {expired.secret}"]
-    locked = [d for d in routes if d.opened_by not in (AuthKind.NOTHING, AuthKind.SIGNATURE)]
+    locked = [d for d in routes if d.kind not in (AuthKind.NOTHING, AuthKind.SIGNATURE)]
     for route in locked:
         for given in wrong:
             headers = {"Authorization": given.encode()}
@@ -112,8 +112,8 @@ def test_routes_refuse_credentials_of_another_kind(
     for route in routes:
         for opens, token in tokens.items():
             # A restarted worker registers with its previous token.
-            returns = (route.opened_by, opens) == (AuthKind.JOIN_TOKEN, AuthKind.WORKER_TOKEN)
-            if route.opened_by in tokens and route.opened_by is not opens and not returns:
+            returns = (route.kind, opens) == (AuthKind.JOIN_TOKEN, AuthKind.WORKER_TOKEN)
+            if route.kind in tokens and route.kind is not opens and not returns:
                 answer = http.request(route.method, path_of_route(route), headers=bearer(token))
                 assert answer.status_code == 401, (route, opens)
     left = http.post("/worker/v1/leave", headers=bearer(joined["token"]), json={})

@@ -28,7 +28,7 @@ from trackfarm_scheduler.acestep_api.sources import (
 from trackfarm_scheduler.acestep_api.translate import translated
 from trackfarm_scheduler.api.audited import audited_transaction
 from trackfarm_scheduler.api.errors import ApiError
-from trackfarm_scheduler.api.queue_position import LineWatch, default_model
+from trackfarm_scheduler.api.queue_position import QueueWatch, default_model
 from trackfarm_scheduler.api.uploads import SourceCheck
 from trackfarm_scheduler.db import api_keys, calls
 from trackfarm_scheduler.db.submission import JobSubmission, SealedJob
@@ -54,9 +54,9 @@ class Accepted:
 
 
 def accept(
-    services: Services, line: LineWatch, caller: Caller, brief: Brief, kind: ModelSet
+    services: Services, line: QueueWatch, caller: Caller, brief: Brief, kind: ModelSet
 ) -> Accepted:
-    """Store a call as a job. Raises Refused (429) if the queue or the key's quota is full."""
+    """Store a call as a job. Raises ApiError (429) if the queue or the key's quota is full."""
     queue = line.now()
     header = JobHeader(catalog=CATALOG, model_set=kind.name, lane="interactive")
     intake = JobSubmission(
@@ -115,14 +115,14 @@ class RequestedTracks:
 
 def order(
     services: Services,
-    line: LineWatch,
+    line: QueueWatch,
     caller: Caller,
     fields: Mapping[str, object],
     files: Mapping[str, UploadFile],
 ) -> RequestedTracks:
     """Create a job from a call.
 
-    Raises Refused: 400 for parameters that cannot be fulfilled, 429 if the queue is full.
+    Raises ApiError: 400 for parameters that cannot be fulfilled, 429 if the queue is full.
     """
     parameters = flattened({name: value for name, value in fields.items() if name not in files})
     kind = _kind(services, line, parameters)
@@ -143,7 +143,7 @@ def order(
     )
 
 
-def _kind(services: Services, line: LineWatch, parameters: Mapping[str, object]) -> ModelSet:
+def _kind(services: Services, line: QueueWatch, parameters: Mapping[str, object]) -> ModelSet:
     name = parameters.get("model") or default_model(
         services.settings.default_model, line.now().models
     )

@@ -17,9 +17,9 @@ from starlette.formparsers import FormParser, MultiPartException, MultiPartParse
 
 from trackfarm.protocol.accounts import Scope
 from trackfarm_scheduler.acestep_api.parameters import TOKEN
-from trackfarm_scheduler.api.auth import BEARER, RequireScope, bearer, require_known
+from trackfarm_scheduler.api.auth import BEARER, RequireScope, bearer, require_credentials
 from trackfarm_scheduler.api.errors import ApiError
-from trackfarm_scheduler.api.request_body import MIB, STRANGER_BYTES
+from trackfarm_scheduler.api.request_body import MIB, UNAUTHENTICATED_BYTES
 from trackfarm_scheduler.policy.identity import Caller
 
 JSON, FORM, MULTIPART = (
@@ -49,7 +49,7 @@ def content_type(request: Request) -> str:
 
 
 async def read(request: Request, body: AsyncGenerator[bytes, None]) -> Sent:
-    """Parse a request body. Raises Refused: 400 if malformed, 415 for another media type."""
+    """Parse a request body. Raises ApiError: 400 if malformed, 415 for another media type."""
     kind = content_type(request)
     try:
         if kind == JSON:
@@ -91,9 +91,9 @@ async def token_ahead(body: AsyncGenerator[bytes, None]) -> tuple[str, list[byte
     async for part in body:
         parts.append(part)
         head = b"".join(parts)
-        if match := _TOKEN_PART.search(head[:STRANGER_BYTES]):
+        if match := _TOKEN_PART.search(head[:UNAUTHENTICATED_BYTES]):
             return match[1].decode(), parts
-        if len(head) > STRANGER_BYTES:
+        if len(head) > UNAUTHENTICATED_BYTES:
             break
     return "", parts
 
@@ -117,7 +117,7 @@ async def require_caller(request: Request) -> None:
     token = None
     if request.url.path.startswith(PREFIXES) and "authorization" not in request.headers:
         token = request.query_params.get(TOKEN)
-    await require_known(request, token=token)
+    await require_credentials(request, token=token)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from trackfarm.model_sets import ModelSet, model_set
 from trackfarm.protocol.operator import JobState, TrackState
 from trackfarm_scheduler.acestep_api.sources import AUDIO
 from trackfarm_scheduler.api.errors import ApiError
-from trackfarm_scheduler.api.queue_position import LineWatch, QueueForecast, QueuePosition
+from trackfarm_scheduler.api.queue_position import QueueForecast, QueuePosition, QueueWatch
 from trackfarm_scheduler.db import calls
 from trackfarm_scheduler.db.calls import CallState, CallTrack
 from trackfarm_scheduler.policy.identity import Caller
@@ -154,7 +154,7 @@ _FORM = re.compile(r"[!-~]{1,64}")
 
 
 def task_ids(fields: Mapping[str, object]) -> list[str]:
-    """Return the ids of a request, an array or its JSON text. Raises Refused (400)."""
+    """Return the ids of a request, an array or its JSON text. Raises ApiError (400)."""
     ids = fields.get("task_id_list")
     if isinstance(ids, str):
         try:
@@ -168,7 +168,7 @@ def task_ids(fields: Mapping[str, object]) -> list[str]:
     return ids
 
 
-def query(services: Services, line: LineWatch, caller: Caller, ids: list[str]) -> list[object]:
+def query(services: Services, line: QueueWatch, caller: Caller, ids: list[str]) -> list[object]:
     """Return one entry for each id, in the order of the ids."""
     snapshot = line.now()
     valid_ids = list(dict.fromkeys(filter(_FORM.fullmatch, ids)))

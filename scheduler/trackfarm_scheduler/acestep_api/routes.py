@@ -36,7 +36,7 @@ from trackfarm_scheduler.acestep_api.responses import query, task_ids, wrapped
 from trackfarm_scheduler.acestep_api.sources import AUDIO
 from trackfarm_scheduler.api.auth import TheServices
 from trackfarm_scheduler.api.errors import ApiError
-from trackfarm_scheduler.api.queue_position import LineWatch, default_model
+from trackfarm_scheduler.api.queue_position import QueueWatch, default_model
 from trackfarm_scheduler.db import artifacts, calls
 from trackfarm_scheduler.objects.base import ObjectStore
 from trackfarm_scheduler.objects.directory import DirectoryStore
@@ -46,7 +46,7 @@ from trackfarm_scheduler.services import Services
 
 
 def audio_response(objects: ObjectStore, key: str) -> Response:
-    """Return a stored file. Raises Refused (404) if the store no longer has it.
+    """Return a stored file. Raises ApiError (404) if the store no longer has it.
 
     Range requests are supported with a directory store only.
     """
@@ -101,7 +101,7 @@ _FAILED = (JobState.FAILED, JobState.CANCELLED, JobState.OUT_OF_BUDGET)
 _AUDIO_KINDS: dict[str, dict[str, Any]] = {kind: {} for kind in MEDIA_TYPES.values()}
 
 
-def dropin_router(line: LineWatch) -> APIRouter:
+def acestep_router(line: QueueWatch) -> APIRouter:
     """Build all routes of ACE-Step's API, and the simpler ones of `generate`."""
     router = APIRouter(tags=["drop-in"])
     _add_tasks(router, line)
@@ -111,7 +111,7 @@ def dropin_router(line: LineWatch) -> APIRouter:
     return router
 
 
-def _add_tasks(router: APIRouter, line: LineWatch) -> None:
+def _add_tasks(router: APIRouter, line: QueueWatch) -> None:
     @router.post(
         RELEASE,
         response_model=schemas.Wrapped[schemas.Released],
@@ -148,7 +148,7 @@ def _add_tasks(router: APIRouter, line: LineWatch) -> None:
         return audio_response(services.objects, path)
 
 
-def _release(services: Services, line: LineWatch, caller: Caller, sent: Sent) -> Response:
+def _release(services: Services, line: QueueWatch, caller: Caller, sent: Sent) -> Response:
     ordered = order(services, line, caller, sent.fields, sent.files)
     data = {
         "task_id": ordered.accepted.job_id,
@@ -177,7 +177,7 @@ def _add_forms(router: APIRouter) -> None:
         return _json(wrapped(any_sample(secrets.choice).model_dump(), services.clock()))
 
 
-def _add_queries(router: APIRouter, line: LineWatch) -> None:
+def _add_queries(router: APIRouter, line: QueueWatch) -> None:
     @router.get("/v1/models")
     def list_models(services: TheServices, _caller: KeyReader) -> schemas.Wrapped[schemas.Models]:
         """List the models that live workers serve, and the default for calls without a model."""

@@ -12,7 +12,7 @@ from trackfarm_scheduler.acestep_api.create import order
 from trackfarm_scheduler.acestep_api.responses import FAILED, QUEUED, status_of
 from trackfarm_scheduler.api.auth import Reader, Submitter, TheServices
 from trackfarm_scheduler.api.errors import ApiError
-from trackfarm_scheduler.api.queue_position import LineWatch
+from trackfarm_scheduler.api.queue_position import QueueWatch
 from trackfarm_scheduler.db import calls
 from trackfarm_scheduler.db.calls import CallState
 from trackfarm_scheduler.policy.identity import Caller
@@ -52,7 +52,7 @@ class Generated(BaseModel):
     prompt: str
 
 
-def router(line: LineWatch) -> APIRouter:
+def router(line: QueueWatch) -> APIRouter:
     routes = APIRouter(prefix="/api/generate", tags=["drop-in"])
 
     @routes.post("")

@@ -67,7 +67,7 @@ class CallSource:
 
 
 def stored(services: Services, owner: str, file: UploadFile, field: str) -> CallSource:
-    """Store an upload under the hash of its content. Raises Refused if it is empty or too large."""
+    """Store an upload under the hash of its content. Raises ApiError if it is empty or too large."""
     with tempfile.NamedTemporaryFile(prefix="trackfarm-source-") as temporary:
         size, sha256 = _copy(file.file, temporary.file)
         if not 0 < size <= SOURCE_BYTES:

@@ -19,7 +19,7 @@ from trackfarm_scheduler.db.tables import WorkerRow
 from trackfarm_scheduler.policy.identity import Actor, Caller, Identity
 from trackfarm_scheduler.services import Services
 
-NO_WAY_IN = (
+JOIN_REFUSED = (
     "this join token is not valid (any more): check TRACKFARM_WORKER_JOIN_TOKEN, or ask the operator"
     " for a new invitation (`trackfarm workers invite`)"
 )
@@ -45,14 +45,14 @@ TheKeyCache = Annotated[ApiKeyCache, Depends(get_key_cache)]
 
 
 def bearer(request: Request) -> str:
-    """Return the bearer token of the Authorization header. Raises Refused (401)."""
+    """Return the bearer token of the Authorization header. Raises ApiError (401)."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise ApiError(401, "send the key as `Authorization: Bearer <key>`", headers=BEARER)
     return token.strip()
 
 
-def _browser_key(request: Request) -> str:
+def _basic_auth_key(request: Request) -> str:
     """Return the key that a browser's login dialog sends: the password of HTTP Basic."""
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
@@ -63,13 +63,13 @@ def _browser_key(request: Request) -> str:
         raise ApiError(401, "the Basic Authorization header is malformed", headers=BASIC) from None
 
 
-async def calling_key(request: Request, token: str) -> Caller:
+async def authenticate_key(request: Request, token: str) -> Caller:
     """Return the holder of this key, counted once per request against its rate limit."""
     cached: Caller | None = getattr(request.state, "caller", None)
     if cached is not None:
         return cached
     identity = await _identity(request, token)
-    rate_limit.count_key(request, identity)
+    rate_limit.count_key_request(request, identity)
     address, request_id = rate_limit.address_of(request), getattr(request.state, "request_id", "")
     request.state.caller = Caller(identity, address, request_id)
     caller: Caller = request.state.caller
@@ -80,17 +80,17 @@ async def _identity(request: Request, token: str) -> Identity:
     key_cache, digest = await get_key_cache(request), digest_of(token)
     identity = key_cache.get(digest)
     if identity is None:
-        rate_limit.refuse_guesser(request, met_before=key_cache.was_valid(digest))
+        rate_limit.refuse_repeated_failures(request, was_valid=key_cache.was_valid(digest))
         identity = await run_in_threadpool(key_cache.look_up, digest)
     if identity is None:
-        rate_limit.count_guess(request)
+        rate_limit.count_failed_login(request)
         detail = "this API key is unknown, expired or revoked; check TRACKFARM_API_KEY"
         raise ApiError(401, detail, headers=BEARER)
     return identity
 
 
-async def require_known(request: Request, *, token: str | None = None) -> None:
-    """Raise Refused unless the caller has a valid API key or worker token, whatever its scope.
+async def require_credentials(request: Request, *, token: str | None = None) -> None:
+    """Raise ApiError unless the caller has a valid API key or worker token, whatever its scope.
 
     `token` replaces the one in the header.
     """
@@ -115,19 +115,19 @@ class RequireScope:
         return await self.admit(request, await self.token_of(request))
 
     async def admit(self, request: Request, token: str) -> Caller:
-        """Return the holder of a key with this scope. Raises Refused."""
-        caller = await calling_key(request, token)
+        """Return the holder of a key with this scope. Raises ApiError."""
+        caller = await authenticate_key(request, token)
         if not caller.identity.may(self.scope):
             raise ApiError(403, f"this key lacks the scope `{self.scope}`; ask for one that has it")
         return caller
 
     async def token_of(self, request: Request) -> str:
-        """Return the token that the request carries. Raises Refused."""
+        """Return the token that the request carries. Raises ApiError."""
         if not self.browser:
             return bearer(request)
         if "authorization" not in request.headers:
             raise ApiError(401, "send an API key as the password", headers=BASIC)
-        return _browser_key(request)
+        return _basic_auth_key(request)
 
 
 Reader = Annotated[Caller, Depends(RequireScope(Scope.READ))]
@@ -137,16 +137,16 @@ Admin = Annotated[Caller, Depends(RequireScope(Scope.ADMIN))]
 
 
 async def joining(request: Request, services: TheServices) -> str:
-    """Return the token of a worker that wants to register; `store.admission` decides its rights.
+    """Return the token of a worker that wants to register; `db.registration` decides its rights.
 
     Runs before the body is validated, so that an unauthenticated client learns nothing from
-    validation errors. Raises Refused.
+    validation errors. Raises ApiError.
     """
-    rate_limit.refuse_guesser(request, met_before=False)
+    rate_limit.refuse_repeated_failures(request, was_valid=False)
     token = bearer(request)
     if not await run_in_threadpool(_opens, services, token):
-        rate_limit.count_guess(request)
-        raise ApiError(401, NO_WAY_IN, headers=BEARER)
+        rate_limit.count_failed_login(request)
+        raise ApiError(401, JOIN_REFUSED, headers=BEARER)
     return token
 
 
@@ -168,9 +168,9 @@ TheTokenCache = Annotated[TokenCache, Depends(get_token_cache)]
 
 
 # Has few dependencies of its own, because FastAPI resolves each of them for every request.
-async def calling_worker(request: Request) -> WorkerRow:
+async def authenticate_worker(request: Request) -> WorkerRow:
     worker = await _worker_of(request, bearer(request))
-    rate_limit.count_worker(request, worker.id)
+    rate_limit.count_worker_request(request, worker.id)
     return worker
 
 
@@ -178,16 +178,16 @@ async def _worker_of(request: Request, token: str) -> WorkerRow:
     token_cache = await get_token_cache(request)
     worker = token_cache.get(token)
     if worker is None:
-        rate_limit.refuse_guesser(request, met_before=token_cache.was_valid(token))
+        rate_limit.refuse_repeated_failures(request, was_valid=token_cache.was_valid(token))
         worker = await run_in_threadpool(token_cache.look_up, token)
     if worker is None:
-        rate_limit.count_guess(request)
+        rate_limit.count_failed_login(request)
         detail = "this worker token is no longer valid; register again"
         raise ApiError(401, detail, headers=BEARER)
     return worker
 
 
-CallingWorker = Annotated[WorkerRow, Depends(calling_worker)]
+CallingWorker = Annotated[WorkerRow, Depends(authenticate_worker)]
 
 
 def worker_actor(request: Request, worker: WorkerRow) -> Actor:

@@ -15,13 +15,13 @@ from trackfarm_scheduler.db.jobs import NotAllowed
 
 log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
-WRONG_FORM = "the request does not match the schema of this call"
-MOST_FLAWS = 50
+INVALID_REQUEST = "the request does not match the schema of this call"
+MAX_ERRORS_SHOWN = 50
 _DEFAULT_DETAILS = {
     404: "there is no such address; GET /openapi.json describes all of them",
     405: "this address does not support this method; GET /openapi.json lists those it does",
 }
-A_TIME = "write it with its time zone, as 2026-11-20T00:00:00Z; in a URL, write + as %2B"
+TIME_HINT = "write it with its time zone, as 2026-11-20T00:00:00Z; in a URL, write + as %2B"
 
 
 class ApiError(Exception):
@@ -42,7 +42,7 @@ class ApiError(Exception):
         self.headers = headers
 
 
-def flaws(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def validation_errors(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Convert pydantic's errors, without the values that were sent.
 
     Only the first 50: a body can have as many errors as it has names, and listing them all would
@@ -50,20 +50,20 @@ def flaws(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     return [
         {"field": ".".join(str(part) for part in error["loc"]), "message": _message(error)}
-        for error in errors[:MOST_FLAWS]
+        for error in errors[:MAX_ERRORS_SHOWN]
     ]
 
 
 def _message(error: Mapping[str, Any]) -> str:
     kind = str(error["type"])
     if kind == "timezone_aware":
-        return f"has no time zone; {A_TIME}"
+        return f"has no time zone; {TIME_HINT}"
     if kind.startswith("datetime"):
-        return f"is not a time; {A_TIME}"
+        return f"is not a time; {TIME_HINT}"
     return str(error["msg"])
 
 
-def answer(
+def problem_response(
     status: int,
     detail: str,
     errors: Sequence[dict[str, Any]] = (),
@@ -80,29 +80,29 @@ def answer(
     return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def install(app: FastAPI) -> None:
+def install_handlers(app: FastAPI) -> None:
     """Install handlers that turn every error of `app` into problem details."""
 
     @app.exception_handler(ApiError)
     def _refused(_request: Request, error: ApiError) -> JSONResponse:
-        return answer(error.status, error.detail, error.errors, error.headers)
+        return problem_response(error.status, error.detail, error.errors, error.headers)
 
     @app.exception_handler(NotAllowed)
     def _not_allowed(_request: Request, error: NotAllowed) -> JSONResponse:
-        return answer(409, error.reason)
+        return problem_response(409, error.reason)
 
     @app.exception_handler(ClientDisconnect)
     def _gone(request: Request, _error: ClientDisconnect) -> JSONResponse:
         log.info("client_disconnected", path=request.url.path)
-        return answer(400, "the connection closed before the request was complete")
+        return problem_response(400, "the connection closed before the request was complete")
 
     @app.exception_handler(HTTPException)
     def _http(_request: Request, error: HTTPException) -> JSONResponse:
         detail = str(error.detail)
         if detail == HTTPStatus(error.status_code).phrase:  # no specific detail was given
             detail = _DEFAULT_DETAILS.get(error.status_code, detail)
-        return answer(error.status_code, detail, headers=error.headers)
+        return problem_response(error.status_code, detail, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
     def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        return answer(422, WRONG_FORM, flaws(error.errors()))
+        return problem_response(422, INVALID_REQUEST, validation_errors(error.errors()))

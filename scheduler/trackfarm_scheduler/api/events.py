@@ -25,7 +25,7 @@ from trackfarm_scheduler.services import Services
 MEDIA_TYPE = "text/event-stream"
 HEARTBEAT_SECONDS = 15.0
 PAGE = 500
-AGAIN_SECONDS = 30
+RETRY_AFTER_SECONDS = 30
 HEADERS = {"X-Accel-Buffering": "no"}  # otherwise nginx buffers the events
 router = APIRouter(prefix=API_PREFIX, tags=["operator"])
 _ANSWER: dict[int | str, dict[str, Any]] = {
@@ -51,7 +51,7 @@ async def list_events(
     response: Response,
     services: TheServices,
     caller: Reader,
-    wanted: Annotated[EventFilter, Query()],
+    filters: Annotated[EventFilter, Query()],
 ) -> list[operator_api.EventInfo] | Response:
     """List events, oldest first, starting after the event with the id `after`.
 
@@ -60,8 +60,8 @@ async def list_events(
     """
     if MEDIA_TYPE in request.headers.get("accept", ""):
         return await stream(request, services, caller, Subscriber(job=None, owner=caller.sees))
-    page = await run_in_threadpool(_events, services, caller, wanted)
-    if len(page) == wanted.limit:
+    page = await run_in_threadpool(_events, services, caller, filters)
+    if len(page) == filters.limit:
         set_next_link(request, response, after=page[-1].id)
     return page
 
@@ -69,19 +69,21 @@ async def list_events(
 async def stream(
     request: Request, services: Services, caller: Caller, subscriber: Subscriber
 ) -> Response:
-    """Return a response that streams the subscriber's events. Raises Refused (429)."""
+    """Return a response that streams the subscriber's events. Raises ApiError (429)."""
     broadcaster: EventBroadcaster = request.app.state.broadcaster
     try:
-        newest = await broadcaster.enter(subscriber, caller.identity.key_id)
+        newest = await broadcaster.subscribe(subscriber, caller.identity.key_id)
     except TooManyStreams:
         detail = "this key has reached its limit of event streams; close one"
-        headers = {"Retry-After": str(AGAIN_SECONDS)}
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
         raise ApiError(429, detail, headers=headers) from None
     last_id = last_event_id(request.headers.get("last-event-id"))
     after = newest if last_id is None else min(last_id, newest)
     source = _frames(services, broadcaster, subscriber, after, newest, _key_check(request))
-    leave = partial(broadcaster.leave, subscriber)
-    return SlowClientStreamingResponse(source, media_type=MEDIA_TYPE, headers=HEADERS, on_end=leave)
+    unsubscribe = partial(broadcaster.unsubscribe, subscriber)
+    return SlowClientStreamingResponse(
+        source, media_type=MEDIA_TYPE, headers=HEADERS, on_end=unsubscribe
+    )
 
 
 async def _frames(
@@ -143,15 +145,15 @@ def _job_id(services: Services, caller: Caller, reference: str) -> str:
 
 
 def _events(
-    services: Services, caller: Caller, wanted: EventFilter
+    services: Services, caller: Caller, filters: EventFilter
 ) -> list[operator_api.EventInfo]:
     with services.database.read() as session:
         return event_feed.list_page(
             session,
-            job=find_job(session, caller, wanted.job).id if wanted.job else None,
-            after=wanted.after,
-            limit=wanted.limit,
+            job=find_job(session, caller, filters.job).id if filters.job else None,
+            after=filters.after,
+            limit=filters.limit,
             owner=caller.sees,
-            kinds=wanted.kind,
-            between=wanted.between,
+            kinds=filters.kind,
+            between=filters.between,
         )

@@ -18,13 +18,13 @@ from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.jobs import find_job
 from trackfarm_scheduler.api.streaming import SlowClientStreamingResponse
 from trackfarm_scheduler.exports import tracks
-from trackfarm_scheduler.exports.tracks import Wanted
+from trackfarm_scheduler.exports.tracks import TrackRange
 from trackfarm_scheduler.policy.identity import Caller
 from trackfarm_scheduler.services import Services
 
-OF_A_KEY, OF_ALL = 2, 8
+MAX_PER_KEY, MAX_TOTAL = 2, 8
 THREADS = 4  # separate from the request threads, so that downloads never block other requests
-AGAIN_SECONDS = 30
+RETRY_AFTER_SECONDS = 30
 DOWNLOAD = timedelta(hours=1)
 MOST_ORDINAL = 2**31 - 1
 ZIP, CSV, M3U = "application/zip", "text/csv", "audio/x-mpegurl"
@@ -32,7 +32,7 @@ router = APIRouter(prefix=f"{API_PREFIX}/jobs/{{reference}}", tags=["operator"])
 Ordinal = Annotated[int, Query(ge=1, le=MOST_ORDINAL)]
 
 
-class Exports:
+class RunningDownloads:
     """Running downloads by key. Used from one event loop."""
 
     def __init__(self) -> None:
@@ -40,13 +40,13 @@ class Exports:
         self._running: Counter[str] = Counter()
 
     def enter(self, key_id: str) -> None:
-        """Count a download of a key. Raises Refused (429) at the limit."""
-        if self._running[key_id] >= OF_A_KEY or self._running.total() >= OF_ALL:
+        """Count a download of a key. Raises ApiError (429) at the limit."""
+        if self._running[key_id] >= MAX_PER_KEY or self._running.total() >= MAX_TOTAL:
             detail = (
-                f"too many downloads at once: at most {OF_A_KEY} per key and {OF_ALL} in all;"
+                f"too many downloads at once: at most {MAX_PER_KEY} per key and {MAX_TOTAL} in all;"
                 " wait for one to finish"
             )
-            raise ApiError(429, detail, headers={"Retry-After": str(AGAIN_SECONDS)})
+            raise ApiError(429, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
         self._running[key_id] += 1
 
     def leave(self, key_id: str) -> None:
@@ -79,14 +79,16 @@ async def artifacts(
     if last is not None and last < first:
         flaw = {"field": "query.last", "message": f"must not be less than first, which is {first}"}
         raise ApiError(422, "last is less than first", [flaw])
-    wanted, name = await run_in_threadpool(_wanted, services, caller, reference, first, last)
-    if wanted.number > tracks.MOST:
+    track_range, name = await run_in_threadpool(
+        _track_range, services, caller, reference, first, last
+    )
+    if track_range.number > tracks.MAX_TRACKS:
         detail = (
-            f"an archive holds at most {tracks.MOST:,} tracks, and this one would have"
-            f" {wanted.number:,}; download it in parts with ?first=…&last=…"
+            f"an archive holds at most {tracks.MAX_TRACKS:,} tracks, and this one would have"
+            f" {track_range.number:,}; download it in parts with ?first=…&last=…"
         )
         raise ApiError(422, detail)
-    archive = tracks.archive(services.database, services.objects, wanted)
+    archive = tracks.archive(services.database, services.objects, track_range)
     return _stream(request, caller, archive, ZIP, f"{name}.zip")
 
 
@@ -95,8 +97,8 @@ async def table(
     reference: str, request: Request, services: TheServices, caller: Reader
 ) -> Response:
     """Download a table of all tracks of a job as CSV, one line per track."""
-    wanted, name = await run_in_threadpool(_wanted, services, caller, reference)
-    rows = tracks.table(services.database, wanted)
+    track_range, name = await run_in_threadpool(_track_range, services, caller, reference)
+    rows = tracks.table(services.database, track_range)
     return _stream(request, caller, rows, f"{CSV}; charset=utf-8", f"{name}.csv")
 
 
@@ -109,25 +111,25 @@ async def playlist(
     def address_of(key: str) -> str:
         return services.objects.presign_get(key, expires=DOWNLOAD).url
 
-    wanted, name = await run_in_threadpool(_wanted, services, caller, reference)
-    lines = tracks.playlist(services.database, wanted, address_of)
+    track_range, name = await run_in_threadpool(_track_range, services, caller, reference)
+    lines = tracks.playlist(services.database, track_range, address_of)
     return _stream(request, caller, lines, f"{M3U}; charset=utf-8", f"{name}.m3u")
 
 
-def _wanted(
+def _track_range(
     services: Services, caller: Caller, reference: str, first: int = 1, last: int | None = None
-) -> tuple[Wanted, str]:
+) -> tuple[TrackRange, str]:
     """Return the selected tracks, and the file name without its extension."""
     with services.database.read() as session:
         job = find_job(session, caller, reference)
-        wanted = Wanted(job.id, job.track_count, first, last)
-        return wanted, job_file(job.id, job.catalog, "")
+        track_range = TrackRange(job.id, job.track_count, first, last)
+        return track_range, job_file(job.id, job.catalog, "")
 
 
 def _stream(
     request: Request, caller: Caller, chunks: Iterator[bytes], media_type: str, name: str
 ) -> Response:
-    exports: Exports = request.app.state.exports
+    exports: RunningDownloads = request.app.state.downloads
     key_id = caller.identity.key_id
     exports.enter(key_id)
     source = _in_threads(cast(Generator[bytes], chunks), exports.threads)

@@ -1,7 +1,5 @@
-"""Fleet API: the leader lease, the demand for machines, and the life cycle of rentals.
-
-The software bundle that machines with a stock image install.
-"""
+"""Fleet API: the leader lease, the demand for machines, the life cycle of rentals, and the software
+bundle that machines with a stock image install."""
 
 import hashlib
 from collections.abc import Iterator
@@ -21,7 +19,7 @@ from trackfarm_scheduler import views
 from trackfarm_scheduler.api.audited import audited_transaction
 from trackfarm_scheduler.api.auth import JoiningToken, Operator, Reader, TheServices, TheTokenCache
 from trackfarm_scheduler.api.errors import ApiError
-from trackfarm_scheduler.api.worker_api import end_access
+from trackfarm_scheduler.api.worker_api import revoke_access
 from trackfarm_scheduler.db import fleet_state, jobs, leader_leases, rentals, workers
 from trackfarm_scheduler.db.leader_leases import FLEET, NotLeading
 from trackfarm_scheduler.db.rentals import StaleRental
@@ -150,7 +148,7 @@ def move(
         raise _unknown(tag)
     row, ended_worker_ids = change
     for worker_id in ended_worker_ids:
-        end_access(services, token_cache, worker_id)
+        revoke_access(services, token_cache, worker_id)
     return rentals.view(row)
 
 

@@ -10,14 +10,14 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Message
 
-from trackfarm_scheduler.api.auth import bearer, calling_key, get_services
+from trackfarm_scheduler.api.auth import authenticate_key, bearer, get_services
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.db import idempotency
 from trackfarm_scheduler.db.idempotency import IdempotencyKey, StoredResponse
 from trackfarm_scheduler.services import Services
 
 HEADER = "Idempotency-Key"
-AGAIN_SECONDS = 5
+RETRY_AFTER_SECONDS = 5
 _FORM = re.compile(r"[\x21-\x7e]{1,255}")
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -45,7 +45,7 @@ class RepeatableRoute(APIRoute):
 async def _once(request: Request, token: str, inner: _Handler) -> Response:
     if not _FORM.fullmatch(token):
         raise ApiError(400, f"{HEADER} must be 1 to 255 printable ASCII characters without spaces")
-    caller, services = await calling_key(request, bearer(request)), await get_services(request)
+    caller, services = await authenticate_key(request, bearer(request)), await get_services(request)
     claim = IdempotencyKey(caller.identity.key_id, token)
     body = _DigestedBody(request)
     if await run_in_threadpool(_reserve, services, claim):
@@ -53,7 +53,7 @@ async def _once(request: Request, token: str, inner: _Handler) -> Response:
     answer = await run_in_threadpool(_kept, services, claim)
     if answer is None:
         detail = f"the first request with this {HEADER} is still being processed; try again later"
-        raise ApiError(409, detail, headers={"Retry-After": str(AGAIN_SECONDS)})
+        raise ApiError(409, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
     if await body.to_the_end() != answer.digest:
         raise ApiError(422, f"this {HEADER} was used for a different request; use a new one")
     headers = {"Idempotency-Replayed": "true"}

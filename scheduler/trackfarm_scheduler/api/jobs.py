@@ -1,7 +1,5 @@
-"""Jobs API: submit, list, pause, resume, cancel, retry and remove.
-
-Lookup of jobs by the references that callers use.
-"""
+"""Jobs API: submit, list, pause, resume, cancel, retry and remove; the tracks of a job, and the state
+of the farm."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -35,7 +33,7 @@ from trackfarm_scheduler.services import Services
 
 
 def find_job(session: Session, caller: Caller, reference: str) -> JobRow:
-    """Return the caller's job with this id or beginning of an id. Raises Refused (404, 409)."""
+    """Return the caller's job with this id or beginning of an id. Raises ApiError (404, 409)."""
     matches = jobs.find(session, reference, owner=caller.sees)
     if not matches:
         raise ApiError(404, f"there is no job {reference}; `trackfarm jobs` lists them")
@@ -75,24 +73,24 @@ def list_jobs(
     response: Response,
     services: TheServices,
     caller: Reader,
-    wanted: Annotated[JobFilter, Query()],
+    filters: Annotated[JobFilter, Query()],
 ) -> list[operator_api.JobInfo]:
     """List jobs, newest first. `since` and `until` filter by the creation time."""
     now = services.clock()
-    before = decode_cursor(wanted.cursor, [float, str]) if wanted.cursor else None
+    before = decode_cursor(filters.cursor, [float, str]) if filters.cursor else None
     with services.database.read() as session:
         live = workers.list_live(session)
         rows = jobs.list_newest(
             session,
-            wanted.limit,
+            filters.limit,
             owner=caller.sees,
-            states=wanted.state,
-            catalog=wanted.catalog,
-            labels=labels_of(wanted.tag),
-            between=wanted.between,
+            states=filters.state,
+            catalog=filters.catalog,
+            labels=labels_of(filters.tag),
+            between=filters.between,
             before=before,
         )
-        if len(rows) == wanted.limit:
+        if len(rows) == filters.limit:
             last = rows[-1]
             set_next_link(request, response, cursor=encode_cursor(last.created_at, last.id))
         return [views.job_view(session, job, live, now) for job in rows]
@@ -147,7 +145,7 @@ def remove(reference: str, services: TheServices, caller: Operator) -> operator_
 
 @router.get("/jobs/{reference}/tracks")
 def list_tracks(
-    reference: str, services: TheServices, caller: Reader, wanted: Annotated[TrackFilter, Query()]
+    reference: str, services: TheServices, caller: Reader, filters: Annotated[TrackFilter, Query()]
 ) -> operator_api.TrackPage:
     """List tracks in the order of the catalog, starting after the ordinal `after`.
 
@@ -158,18 +156,18 @@ def list_tracks(
         rows = track_list.list_page(
             session,
             job.id,
-            after=wanted.after,
-            limit=wanted.limit,
-            states=wanted.state,
-            labels=labels_of(wanted.tag),
-            between=wanted.between,
+            after=filters.after,
+            limit=filters.limit,
+            states=filters.state,
+            labels=labels_of(filters.tag),
+            between=filters.between,
         )
         page = [
             track_list.view(*row, _download_url(services, row[2].object_key) if row[2] else None)
             for row in rows
         ]
     return operator_api.TrackPage(
-        tracks=page, next=page[-1].ordinal if len(page) == wanted.limit else None
+        tracks=page, next=page[-1].ordinal if len(page) == filters.limit else None
     )
 
 

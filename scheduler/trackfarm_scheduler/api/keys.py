@@ -1,7 +1,4 @@
-"""Management of API keys by administrators.
-
-The audit log, for administrators.
-"""
+"""Access management by administrators: API keys and the audit log."""
 
 from typing import Annotated
 
@@ -20,8 +17,8 @@ router = APIRouter(prefix=API_PREFIX, tags=["access"])
 
 
 @router.post("/keys", status_code=201)
-def make_key(
-    wanted: KeyRequest, request: Request, services: TheServices, caller: Admin
+def create_key(
+    body: KeyRequest, request: Request, services: TheServices, caller: Admin
 ) -> NewApiKey:
     """Create an API key. The secret is in this response only and is not stored.
 
@@ -33,14 +30,12 @@ def make_key(
             400, "leave out Idempotency-Key: this response has a secret, which is not stored"
         )
     now = services.clock()
-    with audited_transaction(services, caller.actor, "key.make", wanted.name) as change:
-        if wanted.expires_at is not None and wanted.expires_at.timestamp() <= now:
+    with audited_transaction(services, caller.actor, "key.make", body.name) as change:
+        if body.expires_at is not None and body.expires_at.timestamp() <= now:
             raise ApiError(422, "expires_at is in the past")
-        if (same := api_keys.find_by_name(change.session, wanted.name, now)) is not None:
-            raise ApiError(
-                409, f"the key {wanted.name} exists already ({same.id}); revoke it first"
-            )
-        row, secret = api_keys.create(change.session, wanted, now)
+        if (same := api_keys.find_by_name(change.session, body.name, now)) is not None:
+            raise ApiError(409, f"the key {body.name} exists already ({same.id}); revoke it first")
+        row, secret = api_keys.create(change.session, body, now)
         change.target = row.id
         return NewApiKey(key=views.key_view(row), secret=secret)
 

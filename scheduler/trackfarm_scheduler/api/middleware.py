@@ -10,8 +10,8 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trackfarm_scheduler.api import rate_limit
-from trackfarm_scheduler.api.errors import ApiError, answer
-from trackfarm_scheduler.api.pages import OWN_POLICY
+from trackfarm_scheduler.api.errors import ApiError, problem_response
+from trackfarm_scheduler.api.pages import PATHS_WITH_OWN_POLICY
 from trackfarm_scheduler.api.request_body import BodyLimiter
 
 log = structlog.get_logger(__name__)
@@ -60,13 +60,13 @@ class RequestMiddleware:
                 await self._app(scope, admitted, send_with_headers)
         except ApiError as refusal:
             headers = {**(refusal.headers or {}), **_HANG_UP}
-            refused = answer(refusal.status, refusal.detail, headers=headers)
+            refused = problem_response(refusal.status, refusal.detail, headers=headers)
             await refused(scope, receive, send_with_headers)
         except Exception:
             log.exception("request_failed", path=scope["path"], request_id=request_id)
             if response_started:
                 raise
-            failed = answer(500, f"internal error ({request_id}); see the scheduler log")
+            failed = problem_response(500, f"internal error ({request_id}); see the scheduler log")
             await failed(scope, receive, send_with_headers)
 
 
@@ -80,12 +80,12 @@ def _headers(
     ]
     if scope["scheme"] == "https":
         headers.append(_HSTS)
-    if (standing := scope["state"].get("standing")) is not None:
-        headers += rate_limit.limit_headers(standing)
+    if (status := scope["state"].get("standing")) is not None:
+        headers += rate_limit.limit_headers(status)
     return headers
 
 
 def _policy(path: str, app_headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     if path.startswith("/objects/"):
         return [*(field for field in _ALWAYS if field not in app_headers), *_OBJECTS]
-    return _ALWAYS if path in OWN_POLICY else _ALWAYS_AT_THE_API
+    return _ALWAYS if path in PATHS_WITH_OWN_POLICY else _ALWAYS_AT_THE_API

@@ -1,7 +1,5 @@
-"""Model sets: their abilities, the workers that serve them, and the tracks waiting for them.
-
-`POST /api/v1/plans`: the estimated time and cost of a catalog on the present workers.
-"""
+"""Model sets with their workers and backlog, and plans: the estimated time and cost of a catalog on
+the present workers."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -36,18 +34,18 @@ def list_models(
     response: Response,
     services: TheServices,
     _caller: Reader,
-    wanted: Annotated[ModelSetFilter, Query()],
+    filters: Annotated[ModelSetFilter, Query()],
 ) -> list[operator_api.FarmModelSet]:
     """List all model sets of this version by name, with the workers and the backlog of each."""
-    (behind,) = decode_cursor(wanted.cursor, [str]) if wanted.cursor else [""]
+    (behind,) = decode_cursor(filters.cursor, [str]) if filters.cursor else [""]
     with services.database.read() as session:
         live, backlog = workers.list_live(session), job_counts.count_backlog(session)
     served = {worker.model_set for worker in live}
     default = default_model(
         services.settings.default_model, [name for name in model_sets() if name in served]
     )
-    names = [name for name in sorted(model_sets()) if name > str(behind)][: wanted.limit]
-    if len(names) == wanted.limit:
+    names = [name for name in sorted(model_sets()) if name > str(behind)][: filters.limit]
+    if len(names) == filters.limit:
         set_next_link(request, response, cursor=encode_cursor(names[-1]))
     return [
         _view(

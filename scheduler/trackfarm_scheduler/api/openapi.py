@@ -1,7 +1,5 @@
-"""The OpenAPI description: the one that FastAPI generates, corrected and completed.
-
-Authentication that each route requires, read from the routes themselves.
-"""
+"""OpenAPI description: the one that FastAPI generates, corrected and completed with examples, errors,
+and the authentication that each route requires (read from the routes themselves)."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +18,7 @@ from trackfarm.protocol.accounts import Scope
 from trackfarm.protocol.base import ProblemDetails
 from trackfarm.protocol.operator import API_PREFIX, NDJSON, SubmitAnswer
 from trackfarm.protocol.worker import WORKER_PREFIX, HeartbeatAnswer, HeartbeatRequest
-from trackfarm_scheduler.api.auth import RequireScope, calling_worker, joining
+from trackfarm_scheduler.api.auth import RequireScope, authenticate_worker, joining
 from trackfarm_scheduler.api.errors import MEDIA_TYPE
 from trackfarm_scheduler.api.idempotency import HEADER
 
@@ -38,7 +36,7 @@ class AuthKind(StrEnum):
 
 
 # Routes that authenticate by themselves or need no authentication. All others must declare it.
-_BARE = {
+_UNDECLARED = {
     HEARTBEAT: AuthKind.WORKER_TOKEN,
     "/health": AuthKind.NOTHING,
     "/healthz": AuthKind.NOTHING,
@@ -52,16 +50,16 @@ class RouteAuth:
 
     method: str
     path: str
-    opened_by: AuthKind | None
+    kind: AuthKind | None
     scope: Scope | None = None
 
 
-def doors_of(app: FastAPI) -> Iterator[RouteAuth]:
+def route_auths(app: FastAPI) -> Iterator[RouteAuth]:
     """Yield every method of every route."""
     for context in iter_route_contexts(app.routes):
-        opened_by, scope = _declared(context)
+        kind, scope = _declared(context)
         for method in sorted(context.methods or ()):
-            yield RouteAuth(method, context.path or "", opened_by, scope)
+            yield RouteAuth(method, context.path or "", kind, scope)
 
 
 def _declared(context: RouteContext) -> tuple[AuthKind | None, Scope | None]:
@@ -70,11 +68,11 @@ def _declared(context: RouteContext) -> tuple[AuthKind | None, Scope | None]:
         for call in _calls(route.dependant):
             if isinstance(call, RequireScope):
                 return AuthKind.KEY, call.scope
-            if call is calling_worker:
+            if call is authenticate_worker:
                 return AuthKind.WORKER_TOKEN, None
             if call is joining:
                 return AuthKind.JOIN_TOKEN, None
-    return _BARE.get(context.path or ""), None
+    return _UNDECLARED.get(context.path or ""), None
 
 
 def _calls(dependant: Dependant) -> Iterator[Any]:
@@ -120,11 +118,11 @@ class DescribedApp(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            _complete(super().openapi(), list(doors_of(self)))
+            _complete(super().openapi(), list(route_auths(self)))
         return super().openapi()
 
 
-def _complete(description: dict[str, Any], doors: list[RouteAuth]) -> None:
+def _complete(description: dict[str, Any], routes: list[RouteAuth]) -> None:
     parts = description.setdefault("components", {})
     schemas = parts.setdefault("schemas", {})
     _, definitions = models_json_schema(
@@ -136,12 +134,12 @@ def _complete(description: dict[str, Any], doors: list[RouteAuth]) -> None:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     parts["securitySchemes"] = {
-        _scheme(opened_by): {"type": "http", "scheme": "bearer", "description": words}
-        for opened_by, words in _SCHEMES.items()
+        _scheme(kind): {"type": "http", "scheme": "bearer", "description": text}
+        for kind, text in _SCHEMES.items()
     }
     description["paths"][HEARTBEAT] = {"post": _heartbeat()}
-    for door, operation in _operations(description, doors):
-        _secure(door, operation)
+    for route, operation in _operations(description, routes):
+        _secure(route, operation)
     _describe_submission(description["paths"][f"{API_PREFIX}/jobs"]["post"])
     _exemplify(description)
 
@@ -169,37 +167,37 @@ def _exemplify(description: dict[str, Any]) -> None:
 
 
 def _operations(
-    description: dict[str, Any], doors: list[RouteAuth]
+    description: dict[str, Any], routes: list[RouteAuth]
 ) -> Iterator[tuple[RouteAuth, dict[str, Any]]]:
-    for door in doors:
-        operation = description["paths"].get(door.path, {}).get(door.method.lower())
+    for route in routes:
+        operation = description["paths"].get(route.path, {}).get(route.method.lower())
         if operation is not None:
-            yield door, operation
+            yield route, operation
 
 
-def _secure(door: RouteAuth, operation: dict[str, Any]) -> None:
+def _secure(route: RouteAuth, operation: dict[str, Any]) -> None:
     refusals = dict(_REFUSALS)
-    if door.opened_by is not None:
-        operation["security"] = [{_scheme(door.opened_by): []}]
-    if door.scope is not None:
-        refusals["403"] = f"The key lacks the scope `{door.scope}`"
-        operation["x-scope"] = door.scope.value
-    if not door.path.startswith(API_PREFIX):
+    if route.kind is not None:
+        operation["security"] = [{_scheme(route.kind): []}]
+    if route.scope is not None:
+        refusals["403"] = f"The key lacks the scope `{route.scope}`"
+        operation["x-scope"] = route.scope.value
+    if not route.path.startswith(API_PREFIX):
         refusals = {status: refusals[status] for status in refusals if status not in _OPERATOR_ONLY}
     answers = operation["responses"]
-    for status, words in refusals.items():
+    for status, text in refusals.items():
         example = {"example": examples()["refusals"][status]}
-        answers[status] = {"description": words, "content": {MEDIA_TYPE: _PROBLEM | example}}
+        answers[status] = {"description": text, "content": {MEDIA_TYPE: _PROBLEM | example}}
     answers["default"] = {"description": "Any other error", "content": {MEDIA_TYPE: _PROBLEM}}
-    if door.method == "POST" and door.path.startswith(f"{API_PREFIX}/jobs"):
+    if route.method == "POST" and route.path.startswith(f"{API_PREFIX}/jobs"):
         operation.setdefault("parameters", []).append(_HEADER)
 
 
 def _describe_submission(operation: dict[str, Any]) -> None:
-    words = "The first line is the job header; each further line is one brief"
+    text = "The first line is the job header; each further line is one brief"
     operation["requestBody"] = {
         "required": True,
-        "description": words,
+        "description": text,
         "content": {NDJSON: {"schema": {"type": "string"}}},
     }
     answer = {"application/json": {"schema": {"$ref": _REF.format(model=SubmitAnswer.__name__)}}}
@@ -231,5 +229,5 @@ def _heartbeat() -> dict[str, Any]:
     }
 
 
-def _scheme(opened_by: AuthKind) -> str:
-    return opened_by.value.replace(" ", "_")
+def _scheme(kind: AuthKind) -> str:
+    return kind.value.replace(" ", "_")

@@ -21,7 +21,7 @@ _FILES = {  # of Swagger UI, with their media types
     "swagger-ui.css": "text/css",
     "favicon.png": "image/png",
 }
-OWN_POLICY = frozenset({DOCS, *(f"{DOCS}/{name}" for name in _FILES)})
+PATHS_WITH_OWN_POLICY = frozenset({DOCS, *(f"{DOCS}/{name}" for name in _FILES)})
 _A_DAY = "private, max-age=86400"
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 

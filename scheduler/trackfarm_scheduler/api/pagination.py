@@ -1,9 +1,8 @@
-"""Pagination: opaque cursors, and the `Link` header with the address of the next page.
+"""Lists: query parameters that filter them, opaque cursors, and the `Link` header with the address of
+the next page.
 
 A cursor is the sort key of the last row of a page, so that rows that are inserted between two
 requests cause neither gaps nor repeats.
-
-Query parameters that filter lists.
 """
 
 import base64
@@ -27,38 +26,38 @@ Cursor = Annotated[
 ]
 
 
-def encode_cursor(*place: float | str) -> str:
+def encode_cursor(*sort_key: float | str) -> str:
     """Encode a sort key as text for a URL."""
-    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(json.dumps(sort_key).encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, kinds: Sequence[type]) -> list[float | str]:
-    """Decode a cursor into a sort key with parts of these types. Raises Refused (422)."""
+def decode_cursor(cursor: str, types: Sequence[type]) -> list[float | str]:
+    """Decode a cursor into a sort key with parts of these types. Raises ApiError (422)."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        place = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        sort_key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, RecursionError):
-        raise _foreign() from None
-    if not isinstance(place, list) or [type(part) for part in place] != list(kinds):
-        raise _foreign()
-    return place
+        raise _invalid_cursor() from None
+    if not isinstance(sort_key, list) or [type(part) for part in sort_key] != list(types):
+        raise _invalid_cursor()
+    return sort_key
 
 
-def set_next_link(request: Request, response: Response, **place: str | int) -> None:
+def set_next_link(request: Request, response: Response, **sort_key: str | int) -> None:
     """Set the `Link` header (RFC 8288) to the next page; the last page has no such header.
 
     `place`: the query parameters that differ on the next page, such as `cursor`.
     """
-    url = request.url.include_query_params(**place)
+    url = request.url.include_query_params(**sort_key)
     response.headers[LINK] = f'<{url.path}?{url.query}>; rel="next"'
 
 
-def _foreign() -> ApiError:
+def _invalid_cursor() -> ApiError:
     flaw = {"field": "query.cursor", "message": "is not a cursor of this list; omit it to start"}
     return ApiError(422, "the cursor does not belong to this list", [flaw])
 
 
-MOST_ROW = 2**53  # the largest integer range that JavaScript numbers represent exactly
+MAX_ID = 2**53  # the largest integer range that JavaScript numbers represent exactly
 
 
 def _label(text: str) -> str:
@@ -103,7 +102,7 @@ class TrackFilter(_Filter):
 
     state: list[TrackState] = Field(default=[], max_length=16)
     tag: Tags = []
-    after: int = Field(default=0, ge=0, le=MOST_ROW)
+    after: int = Field(default=0, ge=0, le=MAX_ID)
     limit: int = Field(default=100, ge=1, le=1000)
 
 
@@ -112,7 +111,7 @@ class EventFilter(_Filter):
 
     job: str | None = None
     kind: list[str] = Field(default=[], max_length=32)
-    after: int = Field(default=0, ge=0, le=MOST_ROW)
+    after: int = Field(default=0, ge=0, le=MAX_ID)
     limit: int = Field(default=200, ge=1, le=1000)
 
 

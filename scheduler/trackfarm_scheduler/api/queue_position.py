@@ -47,7 +47,7 @@ class QueueForecast:
         return None if own is None else self.busy.get(name, 0.0) + own
 
 
-def lined_up(waiting: Sequence[OpenCall], pool: WorkerPool) -> QueueForecast:
+def forecast_queue(waiting: Sequence[OpenCall], pool: WorkerPool) -> QueueForecast:
     """Compute the queue of these calls, oldest first (pure).
 
     The workers of a model set share its work, which starts when the first of them has finished its
@@ -87,7 +87,7 @@ def default_model(chosen: str, served: Sequence[str]) -> str:
     return chosen or next(iter([*music, *served]), FALLBACK)
 
 
-class LineWatch:
+class QueueWatch:
     """Cache of the queue, refreshed at most once a second."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
@@ -101,7 +101,7 @@ class LineWatch:
         with self._lock:
             if not 0 <= self._clock() - self._read_at < FRESH_SECONDS:
                 with self._database.read() as session:
-                    self._line = lined_up(
+                    self._line = forecast_queue(
                         calls.list_open(session), placement_view.load_worker_pool(session)
                     )
                 self._read_at = self._clock()

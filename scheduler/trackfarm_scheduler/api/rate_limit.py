@@ -1,7 +1,5 @@
-"""Rate limits by API key, by worker, and by address for failed authentication.
-
-Rate limits: token buckets in memory, separate for each scheduler.
-"""
+"""Rate limits by API key, by worker, and by address for failed authentication: token buckets in
+memory, separate for each scheduler."""
 
 import math
 from collections import OrderedDict
@@ -16,7 +14,7 @@ from trackfarm_scheduler.policy.identity import Identity
 from trackfarm_scheduler.services import Services
 
 MINUTE = 60.0
-MOST_BUCKETS = 10_000
+MAX_BUCKETS = 10_000
 IPV6_PREFIX = 64  # the smallest network that a provider gives to one customer
 
 
@@ -48,9 +46,9 @@ class RateLimiter:
     Used from one event loop.
     """
 
-    def __init__(self, clock: Callable[[], float], most: int = MOST_BUCKETS) -> None:
+    def __init__(self, clock: Callable[[], float], max_buckets: int = MAX_BUCKETS) -> None:
         self._clock = clock
-        self._most = most
+        self._most = max_buckets
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def spend(self, name: str, per_minute: int) -> bool:
@@ -89,7 +87,7 @@ class RateLimiter:
         return bucket
 
 
-def neighbourhood(address: str) -> str:
+def address_network(address: str) -> str:
     """Return the unit that shares a limit: an IPv4 address, or the network of an IPv6 address."""
     try:
         parsed = ip_address(address)
@@ -100,48 +98,48 @@ def neighbourhood(address: str) -> str:
     return address
 
 
-def count_key(request: Request, identity: Identity) -> None:
-    """Count a request against the key's rate limit. Raises Refused (429)."""
+def count_key_request(request: Request, identity: Identity) -> None:
+    """Count a request against the key's rate limit. Raises ApiError (429)."""
     if identity.rate is None:
         return
-    standing = _rates(request).take(identity.key_id, identity.rate)
-    request.state.standing = standing
-    if not standing.allowed:
-        raise _too_many(standing, f"this key may send {identity.rate} requests a minute")
+    status = _limiter(request).take(identity.key_id, identity.rate)
+    request.state.rate_limit_status = status
+    if not status.allowed:
+        raise _too_many(status, f"this key may send {identity.rate} requests a minute")
 
 
-def count_worker(request: Request, worker_id: str) -> None:
-    """Count a request against the worker's rate limit. Raises Refused (429)."""
+def count_worker_request(request: Request, worker_id: str) -> None:
+    """Count a request against the worker's rate limit. Raises ApiError (429)."""
     state = request.app.state
     limit = state.services.settings.worker_rate
-    if not state.rates.spend(worker_id, limit):
-        standing = state.rates.take(worker_id, limit)
-        raise _too_many(standing, f"a worker may send {limit} requests a minute")
+    if not state.rate_limiter.spend(worker_id, limit):
+        status = state.rate_limiter.take(worker_id, limit)
+        raise _too_many(status, f"a worker may send {limit} requests a minute")
 
 
-def count_guess(request: Request) -> None:
+def count_failed_login(request: Request) -> None:
     """Count an unknown key or token against the rate limit of the client's address."""
-    _rates(request).take(_guesser(request), _farm(request).settings.guess_rate)
+    _limiter(request).take(_failures_of(request), _farm(request).settings.guess_rate)
 
 
-def refuse_guesser(request: Request, *, met_before: bool) -> None:
-    """Refuse a lookup for an address that has sent too many wrong keys. Raises Refused (429).
+def refuse_repeated_failures(request: Request, *, was_valid: bool) -> None:
+    """Refuse a lookup for an address that has sent too many wrong keys. Raises ApiError (429).
 
     A key that was valid recently (`met_before`) is still looked up, because an innocent client may
     share the address.
     """
-    limit, name = _farm(request).settings.guess_rate, _guesser(request)
-    if met_before or not _rates(request).is_empty(name, limit):
+    limit, name = _farm(request).settings.guess_rate, _failures_of(request)
+    if was_valid or not _limiter(request).is_empty(name, limit):
         return
-    raise _too_many(_rates(request).take(name, limit), "too many wrong keys from this address")
+    raise _too_many(_limiter(request).take(name, limit), "too many wrong keys from this address")
 
 
-def limit_headers(standing: RateLimitStatus) -> list[tuple[bytes, bytes]]:
+def limit_headers(status: RateLimitStatus) -> list[tuple[bytes, bytes]]:
     """Return the RateLimit fields of draft-ietf-httpapi-ratelimit-headers-10."""
-    reset = math.ceil(standing.full_in)
+    reset = math.ceil(status.full_in)
     return [
-        (b"ratelimit-policy", f'"key";q={standing.limit};w={MINUTE:.0f}'.encode()),
-        (b"ratelimit", f'"key";r={standing.left};t={reset}'.encode()),
+        (b"ratelimit-policy", f'"key";q={status.limit};w={MINUTE:.0f}'.encode()),
+        (b"ratelimit", f'"key";r={status.left};t={reset}'.encode()),
     ]
 
 
@@ -150,18 +148,18 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client is not None else ""
 
 
-def _guesser(request: Request) -> str:
-    return f"guesses {neighbourhood(address_of(request))}"
+def _failures_of(request: Request) -> str:
+    return f"guesses {address_network(address_of(request))}"
 
 
-def _too_many(standing: RateLimitStatus, why: str) -> ApiError:
-    seconds = max(1, math.ceil(standing.wait))
+def _too_many(status: RateLimitStatus, why: str) -> ApiError:
+    seconds = max(1, math.ceil(status.wait))
     detail = f"{why}; try again in {seconds} s"
     return ApiError(429, detail, headers={"Retry-After": str(seconds)})
 
 
-def _rates(request: Request) -> RateLimiter:
-    rates: RateLimiter = request.app.state.rates
+def _limiter(request: Request) -> RateLimiter:
+    rates: RateLimiter = request.app.state.rate_limiter
     return rates
 
 

@@ -9,7 +9,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
-PATIENCE = 30.0  # seconds in which a client must accept the next chunk
+CLIENT_TIMEOUT_SECONDS = 30.0  # seconds in which a client must accept the next chunk
 
 
 class SlowClientStreamingResponse(StreamingResponse):
@@ -25,12 +25,12 @@ class SlowClientStreamingResponse(StreamingResponse):
         *,
         media_type: str,
         headers: Mapping[str, str] | None = None,
-        patience: float = PATIENCE,
+        timeout_seconds: float = CLIENT_TIMEOUT_SECONDS,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(source, headers=headers, media_type=media_type)
         self._source = source
-        self._patience = patience
+        self._timeout_seconds = timeout_seconds
         self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,7 +50,7 @@ class SlowClientStreamingResponse(StreamingResponse):
         async with aclosing(self._source) as source:
             async for chunk in source:
                 try:
-                    async with asyncio.timeout(self._patience):
+                    async with asyncio.timeout(self._timeout_seconds):
                         await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 except TimeoutError:
                     log.info("slow_client_disconnected", media_type=self.media_type)

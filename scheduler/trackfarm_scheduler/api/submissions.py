@@ -26,7 +26,7 @@ CHUNK_BRIEFS = 2_000
 CHUNK_SECONDS = 30.0
 MAX_LINE_BYTES = 256 * 1024
 MAX_ERRORS = 1_000
-SLOW = (
+TIMED_OUT = (
     "the upload timed out, because no brief arrived for too long; nothing was stored: send it again"
 )
 
@@ -34,7 +34,7 @@ SLOW = (
 async def receive(services: Services, caller: Caller, body: AsyncIterator[bytes]) -> SealedJob:
     """Store the whole submission, or nothing if a line is invalid or the client disconnects.
 
-    Raises Refused.
+    Raises ApiError.
     """
     chunks = _chunks(_lines(body))
     first: list[bytes] = await anext(chunks, [])
@@ -47,7 +47,7 @@ async def receive(services: Services, caller: Caller, body: AsyncIterator[bytes]
             await run_in_threadpool(submission.add, lines)
         return await run_in_threadpool(submission.seal)
     except submission_db.SubmissionExpired:
-        raise ApiError(408, SLOW) from None
+        raise ApiError(408, TIMED_OUT) from None
     except BaseException:
         await run_in_threadpool(submission.abandon)
         raise

@@ -1,7 +1,5 @@
-"""Uploads of source audio, stored once by content, whatever the file is called.
-
-Check of the sources of a submission: signed URLs are issued only for the owner's objects.
-"""
+"""Source audio: uploads, stored once by content whatever the file is called, and the check of a
+submission's sources, since signed URLs are issued only for the owner's objects."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -42,7 +40,7 @@ def upload(request: UploadRequest, services: TheServices, caller: Submitter) -> 
     )
 
 
-NOT_YOURS = "is neither an upload nor a finished track of yours"
+NOT_OWNED = "is neither an upload nor a finished track of yours"
 
 
 @dataclass(slots=True)
@@ -56,27 +54,27 @@ class SourceCheck:
     def errors(self, session: Session, row: int, brief: Brief) -> list[dict[str, Any]]:
         """List the errors in the sources of a row."""
         return [
-            {"row": row, "field": name, "message": flaw}
+            {"row": row, "field": name, "message": problem}
             for name, reference in brief.sources()
-            if (flaw := self._flaw(session, reference))
+            if (problem := self._problem(session, reference))
         ]
 
-    def _flaw(self, session: Session, reference: str) -> str | None:
+    def _problem(self, session: Session, reference: str) -> str | None:
         if is_url(reference):
             return None
         if reference not in self._checked:
-            self._checked[reference] = self._find_flaw(session, reference)
+            self._checked[reference] = self._find_problem(session, reference)
         return self._checked[reference]
 
-    def _find_flaw(self, session: Session, reference: str) -> str | None:
+    def _find_problem(self, session: Session, reference: str) -> str | None:
         if is_local(reference):
             return "is a local file, which the farm cannot read; `trackfarm submit` uploads it"
         try:
             key = checked_key(source_key(reference, self.owner))
         except UnsafeKey:
-            return NOT_YOURS
+            return NOT_OWNED
         if reference.startswith(OBJECT) and not self._belongs_to_owner(session, key):
-            return NOT_YOURS
+            return NOT_OWNED
         exists = self.objects.stat(key) is not None
         return None if exists else "does not exist (any more); upload it first"
 

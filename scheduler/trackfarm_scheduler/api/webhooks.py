@@ -22,14 +22,14 @@ from trackfarm_scheduler.db.tables_webhooks import WebhookRow
 from trackfarm_scheduler.policy.identity import Caller
 from trackfarm_scheduler.webhooks.http import address_fault, derive_secret, egress_policy
 
-MOST = 20  # per owner: each may occupy one of the concurrent sends
+MAX_WEBHOOKS = 20  # per owner: each may occupy one of the concurrent sends
 NEWEST = 2**62
 router = APIRouter(prefix=f"{API_PREFIX}/webhooks", tags=["webhooks"])
 
 
 @router.post("", status_code=201)
-def make_webhook(
-    wanted: WebhookRequest, request: Request, services: TheServices, caller: Submitter
+def create_webhook(
+    body: WebhookRequest, request: Request, services: TheServices, caller: Submitter
 ) -> NewWebhook:
     """Create a webhook: a URL that is notified when your tracks and jobs end.
 
@@ -40,20 +40,22 @@ def make_webhook(
             400, "leave out Idempotency-Key: this response has a secret, which is not stored"
         )
     settings = services.settings
-    fault = address_fault(wanted.url, egress_policy(settings), insecure=settings.insecure)
+    fault = address_fault(body.url, egress_policy(settings), insecure=settings.insecure)
     if fault is not None:
-        raise ApiError(422, f"this URL cannot be used: {fault}", [_flaw(fault)])
+        raise ApiError(422, f"this URL cannot be used: {fault}", [_url_problem(fault)])
     webhook_id = webhooks.make_id()
     secret = derive_secret(settings.signing_secret.get_secret_value().encode(), webhook_id)
     with audited_transaction(services, caller.actor, "webhook.make", webhook_id) as change:
-        if webhooks.count(change.session, caller.owner) >= MOST:
-            raise ApiError(409, f"you have {MOST} webhooks, which is the limit; remove one first")
+        if webhooks.count(change.session, caller.owner) >= MAX_WEBHOOKS:
+            raise ApiError(
+                409, f"you have {MAX_WEBHOOKS} webhooks, which is the limit; remove one first"
+            )
         row = webhooks.create(
             change.session,
             webhook_id=webhook_id,
             owner=caller.owner,
-            url=wanted.url,
-            events=wanted.events,
+            url=body.url,
+            events=body.events,
             secret=secret,
             now=services.clock(),
         )
@@ -128,5 +130,5 @@ def _find(session: Session, caller: Caller, webhook_id: str) -> WebhookRow:
     return row
 
 
-def _flaw(fault: str) -> dict[str, str]:
+def _url_problem(fault: str) -> dict[str, str]:
     return {"field": "body.url", "message": fault}

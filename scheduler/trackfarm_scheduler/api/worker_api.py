@@ -1,10 +1,7 @@
 """Worker API, server side: register, claim, report, release, leave.
 
-A separate thread pool for worker requests.
-
-A thousand reports never delay an operator's requests, nor the other way round.
-
-Immediate revocation of a departed worker's access.
+Its routes have a thread pool of their own, so that a thousand reports never delay an operator's
+requests, nor the other way round.
 """
 
 from collections.abc import Callable, Coroutine
@@ -37,7 +34,7 @@ from trackfarm.tiers import Tier, tier_of
 from trackfarm_scheduler.api.audited import audited_transaction
 from trackfarm_scheduler.api.auth import (
     BEARER,
-    NO_WAY_IN,
+    JOIN_REFUSED,
     CallingWorker,
     JoiningToken,
     TheServices,
@@ -61,7 +58,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def among_workers(work: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+def in_worker_pool(work: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Run a route in the thread pool of the workers; the route must have a parameter `services`."""
 
     @wraps(work)
@@ -74,8 +71,9 @@ def among_workers(work: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
     return run
 
 
-def end_access(services: Services, token_cache: TokenCache, worker_id: str) -> None:
-    """Void a worker's token and broker user, and wake the placer for the tracks it held.
+def revoke_access(services: Services, token_cache: TokenCache, worker_id: str) -> None:
+    """Revoke a departed worker's token and broker user at once, and wake the placer for the tracks
+    it held.
 
     Call it once the database says that the worker has left.
     """
@@ -89,24 +87,24 @@ router = APIRouter(prefix=WORKER_PREFIX, tags=["worker"])
 
 
 @router.post("/register")
-@among_workers
+@in_worker_pool
 def register(
-    said: RegisterRequest, services: TheServices, token_cache: TheTokenCache, token: JoiningToken
+    body: RegisterRequest, services: TheServices, token_cache: TheTokenCache, token: JoiningToken
 ) -> RegisterAnswer:
     """Register a worker; returns its id, token, queue and broker credentials."""
     with services.database.write() as session:
-        admitted = _admit(session, services, token, said.nonce)
+        admitted = _admit(session, services, token, body.nonce)
         if admitted is None:
-            raise ApiError(401, NO_WAY_IN, headers=BEARER)
+            raise ApiError(401, JOIN_REFUSED, headers=BEARER)
         # After the token check, so that an unknown caller learns nothing.
-        tier = _required_tier(said)
+        tier = _required_tier(body)
         invitation, predecessor = admitted.invitation, admitted.predecessor
-        joined = registration.join(session, said, tier, services.clock(), invitation=invitation)
+        joined = registration.join(session, body, tier, services.clock(), invitation=invitation)
         if predecessor is not None:
             registration.replace(session, predecessor, services.clock())
         live_workers = workers.count_live(session)
     if predecessor is not None:
-        end_access(services, token_cache, predecessor.id)
+        revoke_access(services, token_cache, predecessor.id)
     if services.users is not None:
         services.users.create([joined.broker_user])
     return RegisterAnswer(
@@ -135,7 +133,7 @@ def _required_tier(request: RegisterRequest) -> Tier:
 
 
 @router.post("/shards/{shard_id}/claim", response_model=ClaimAnswer)
-@among_workers
+@in_worker_pool
 def claim(
     shard_id: str, request: ClaimRequest, services: TheServices, worker: CallingWorker
 ) -> Response:
@@ -210,7 +208,7 @@ def _order(services: Services, attempt: OpenAttempt, owner: str, ttl: float) -> 
 
 
 @router.post("/shards/{shard_id}/report", response_model=ReportAnswer)
-@among_workers
+@in_worker_pool
 def report(
     shard_id: str, request: ReportRequest, services: TheServices, worker: CallingWorker
 ) -> Response:
@@ -222,7 +220,7 @@ def report(
 
 
 @router.post("/shards/{shard_id}/release")
-@among_workers
+@in_worker_pool
 def release(
     shard_id: str, request: ReleaseRequest, services: TheServices, worker: CallingWorker
 ) -> dict[str, int]:
@@ -240,9 +238,9 @@ def release(
 
 
 @router.post("/leave")
-@among_workers
+@in_worker_pool
 def leave(
-    said: LeaveRequest,
+    body: LeaveRequest,
     request: Request,
     services: TheServices,
     token_cache: TheTokenCache,
@@ -252,6 +250,6 @@ def leave(
     with audited_transaction(
         services, worker_actor(request, worker), "worker.leave", worker.id
     ) as change:
-        workers.leave(change.session, worker.id, services.clock(), reason=said.reason)
-    end_access(services, token_cache, worker.id)
+        workers.leave(change.session, worker.id, services.clock(), reason=body.reason)
+    revoke_access(services, token_cache, worker.id)
     return {"worker_id": worker.id}

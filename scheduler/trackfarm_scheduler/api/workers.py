@@ -16,7 +16,7 @@ from trackfarm_scheduler.api.pagination import (
     encode_cursor,
     set_next_link,
 )
-from trackfarm_scheduler.api.worker_api import end_access
+from trackfarm_scheduler.api.worker_api import revoke_access
 from trackfarm_scheduler.db import invitations, registration, workers
 from trackfarm_scheduler.db.tables import WorkerRow
 
@@ -29,23 +29,23 @@ def list_workers(
     response: Response,
     services: TheServices,
     _caller: Reader,
-    wanted: Annotated[WorkerFilter, Query()],
+    filters: Annotated[WorkerFilter, Query()],
 ) -> list[operator_api.WorkerInfo]:
     """List workers, oldest first. Workers that have left are listed only if `state` is `gone`.
 
     `since` and `until` filter by the registration time.
     """
-    behind = decode_cursor(wanted.cursor, [float, str]) if wanted.cursor else None
+    behind = decode_cursor(filters.cursor, [float, str]) if filters.cursor else None
     with services.database.read() as session:
         rows = workers.list_page(
             session,
-            wanted.limit,
-            states=wanted.state,
-            model_set=wanted.model_set,
-            between=wanted.between,
+            filters.limit,
+            states=filters.state,
+            model_set=filters.model_set,
+            between=filters.between,
             behind=behind,
         )
-        if len(rows) == wanted.limit:
+        if len(rows) == filters.limit:
             set_next_link(request, response, cursor=encode_cursor(rows[-1].joined_at, rows[-1].id))
         return views.worker_views(session, rows, services.clock())
 
@@ -109,5 +109,5 @@ def remove(
         if row is None:
             raise ApiError(404, f"there is no worker {worker_id}; `trackfarm workers` lists them")
         worker = views.worker_view(row, 0, services.clock())
-    end_access(services, token_cache, worker_id)
+    revoke_access(services, token_cache, worker_id)
     return worker

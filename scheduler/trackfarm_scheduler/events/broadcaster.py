@@ -14,10 +14,12 @@ from trackfarm_scheduler.events.reader import EventMessage
 from trackfarm_scheduler.events.sse import Subscriber, joined
 
 log = structlog.get_logger(__name__)
-LOOK_SECONDS = 0.25
-REST = 4.0  # the reader rests this many times as long as it worked
+READ_SECONDS = 0.25
+REST_FACTOR = 4.0  # the reader rests this many times as long as it worked
 PROGRESS_SECONDS = 1.0
-PROGRESS_REST = 20.0  # ratio of the pause between two counts of a job to the duration of one count
+PROGRESS_REST_FACTOR = (
+    20.0  # ratio of the pause between two counts of a job to the duration of one count
+)
 PAGE = 1_000
 FAILED_SECONDS = 2.0
 
@@ -30,28 +32,28 @@ class EventBroadcaster:
     """Event broadcaster. `most`: maximum streams per key. Used from one event loop; reads only
     while there are subscribers."""
 
-    def __init__(self, database: Database, most: int) -> None:
+    def __init__(self, database: Database, max_streams: int) -> None:
         self._database = database
-        self._most = most
+        self._max_streams = max_streams
         self._subscribers: dict[Subscriber, str] = {}
         self._streams: Counter[str] = Counter()
         self._position = 0
         self._reading: asyncio.Task[None] | None = None
-        self._touched: set[str] = set()
+        self._changed_jobs: set[str] = set()
         self._counted_at: dict[str, float] = {}
         self._own_thread = CapacityLimiter(1)
 
-    async def enter(self, subscriber: Subscriber, key_id: str) -> int:
+    async def subscribe(self, subscriber: Subscriber, key_id: str) -> int:
         """Subscribe to events from now on. Returns the number of the newest event: the caller looks
         up earlier ones itself. Raises TooManyStreams."""
-        if self._streams[key_id] >= self._most:
+        if self._streams[key_id] >= self._max_streams:
             raise TooManyStreams
         self._streams[key_id] += 1
         self._subscribers[subscriber] = key_id
         try:
-            newest = await self._ask_newest()
+            newest = await self._read_newest()
         except BaseException:
-            self.leave(subscriber)
+            self.unsubscribe(subscriber)
             raise
         subscriber.after = newest
         if self._reading is None or self._reading.done():
@@ -59,7 +61,7 @@ class EventBroadcaster:
             self._reading = asyncio.create_task(self._read())
         return newest
 
-    def leave(self, subscriber: Subscriber) -> None:
+    def unsubscribe(self, subscriber: Subscriber) -> None:
         key_id = self._subscribers.pop(subscriber, None)
         if key_id is not None:
             self._streams[key_id] -= 1
@@ -73,29 +75,29 @@ class EventBroadcaster:
     async def _read(self) -> None:
         while self._subscribers:
             began = time.monotonic()
-            pause = LOOK_SECONDS
+            pause = READ_SECONDS
             try:
                 page = await to_thread.run_sync(self._page, limiter=self._own_thread)
-                self._pass_on(page)
-                await self._tell_progress()
-                pause = 0.0 if len(page) == PAGE else LOOK_SECONDS
+                self._publish(page)
+                await self._publish_progress()
+                pause = 0.0 if len(page) == PAGE else READ_SECONDS
             except Exception:
                 log.exception("events_read_failed")
                 pause = FAILED_SECONDS
-            await asyncio.sleep(max(pause, REST * (time.monotonic() - began)))
+            await asyncio.sleep(max(pause, REST_FACTOR * (time.monotonic() - began)))
 
     def _page(self) -> list[EventMessage]:
         with self._database.read() as session:
             return reader.read(session, after=self._position, limit=PAGE)
 
-    async def _ask_newest(self) -> int:
+    async def _read_newest(self) -> int:
         def ask() -> int:
             with self._database.read() as session:
                 return reader.newest(session)
 
         return await to_thread.run_sync(ask, limiter=self._own_thread)
 
-    def _pass_on(self, page: Sequence[EventMessage]) -> None:
+    def _publish(self, page: Sequence[EventMessage]) -> None:
         if not page:
             return
         self._position = page[-1].number
@@ -121,16 +123,18 @@ class EventBroadcaster:
             if text:
                 subscriber.offer(text)
         subscribed_jobs = {subscriber.job for subscriber in self._subscribers}
-        self._touched |= {job for item in page for job in item.touched if job in subscribed_jobs}
+        self._changed_jobs |= {
+            job for item in page for job in item.changed_jobs if job in subscribed_jobs
+        }
 
-    async def _tell_progress(self) -> None:
+    async def _publish_progress(self) -> None:
         now = time.monotonic()
-        for job_id in [job for job in self._touched if self._counted_at.get(job, 0.0) <= now]:
-            self._touched.discard(job_id)
+        for job_id in [job for job in self._changed_jobs if self._counted_at.get(job, 0.0) <= now]:
+            self._changed_jobs.discard(job_id)
             began = time.monotonic()
             text = await to_thread.run_sync(self.progress, job_id, limiter=self._own_thread)
             took = time.monotonic() - began
-            self._counted_at[job_id] = now + max(PROGRESS_SECONDS, PROGRESS_REST * took)
+            self._counted_at[job_id] = now + max(PROGRESS_SECONDS, PROGRESS_REST_FACTOR * took)
             for subscriber in self._subscribers:
                 if subscriber.job == job_id:
                     subscriber.offer(text)

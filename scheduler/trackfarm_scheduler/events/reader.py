@@ -25,7 +25,7 @@ class EventMessage:
     owner: str = ""
     whole: bytes = b""
     by_job: Mapping[str, bytes] = field(default_factory=dict)
-    touched: frozenset[str] = frozenset()
+    changed_jobs: frozenset[str] = frozenset()
 
 
 def newest(session: Session) -> int:
@@ -68,11 +68,11 @@ def progress(session: Session, job_id: str) -> bytes | None:
 
 def _messages(batch: EventBatch) -> list[EventMessage]:
     return [
-        _to_news(row, batch.links.get(row.track_id or 0, ()), batch.owners) for row in batch.rows
+        _message(row, batch.links.get(row.track_id or 0, ()), batch.owners) for row in batch.rows
     ]
 
 
-def _to_news(
+def _message(
     row: EventRow, links: Sequence[JobTrackRow], owners: Mapping[str, str]
 ) -> EventMessage:
     number, job_id = row.id or 0, row.job_id
@@ -80,13 +80,15 @@ def _to_news(
         text = frame("job", _facts(row, job_id, {"state": JOB_STATE[row.kind]}), number)
         return EventMessage(number, owners[job_id], text, {job_id: text}, frozenset({job_id}))
     if row.kind not in TRACK_STATE or not links:
-        return EventMessage(number, touched=frozenset({job_id} if job_id else ()))
-    by_job = {link.job_id: _of_track(row, link, number) for link in links}
-    maker = job_id if job_id is not None and job_id in by_job else links[0].job_id
-    return EventMessage(number, owners.get(maker, ""), by_job[maker], by_job, frozenset(by_job))
+        return EventMessage(number, changed_jobs=frozenset({job_id} if job_id else ()))
+    by_job = {link.job_id: _track_frame(row, link, number) for link in links}
+    owner_job = job_id if job_id is not None and job_id in by_job else links[0].job_id
+    return EventMessage(
+        number, owners.get(owner_job, ""), by_job[owner_job], by_job, frozenset(by_job)
+    )
 
 
-def _of_track(row: EventRow, link: JobTrackRow, number: int) -> bytes:
+def _track_frame(row: EventRow, link: JobTrackRow, number: int) -> bytes:
     about = {
         "track_id": row.track_id,
         "ordinal": link.ordinal,

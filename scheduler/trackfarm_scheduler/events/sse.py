@@ -43,7 +43,7 @@ def last_event_id(given: str | None) -> int | None:
     return int(given) if given and given.isdecimal() and len(given) < 19 else None
 
 
-MOST_WAITING = 256 * 1024  # bytes besides the newest text; one second of a farm at full speed
+MAX_QUEUED_BYTES = 256 * 1024  # bytes besides the newest text; one second of a farm at full speed
 
 
 class Subscriber:
@@ -54,38 +54,38 @@ class Subscriber:
         self.job = job
         self.owner = owner
         self.after = 0  # it already has the events up to this number
-        self._waiting: list[bytes] = []
+        self._queued: list[bytes] = []
         self._size = 0
-        self._news = asyncio.Event()
+        self._has_events = asyncio.Event()
         self.is_over = False
 
     def offer(self, text: bytes) -> None:
         """Queue events, or end a subscriber that is too slow: it can resume from its last event."""
         if not text:
             return
-        if self._size > MOST_WAITING:
+        if self._size > MAX_QUEUED_BYTES:
             self.end()
             return
-        self._waiting.append(text)
+        self._queued.append(text)
         self._size += len(text)
-        self._news.set()
+        self._has_events.set()
 
     def end(self) -> None:
-        self._waiting.clear()
+        self._queued.clear()
         self.is_over = True
-        self._news.set()
+        self._has_events.set()
 
     async def next(self, seconds: float) -> bytes:
         """Return all queued events; empty after `seconds` without any, or when the stream is
         over."""
         try:
             async with asyncio.timeout(seconds):
-                await self._news.wait()
+                await self._has_events.wait()
         except TimeoutError:
             return b""
-        self._news.clear()
-        text = b"".join(self._waiting)
-        self._waiting.clear()
+        self._has_events.clear()
+        text = b"".join(self._queued)
+        self._queued.clear()
         self._size = 0
         return text
 

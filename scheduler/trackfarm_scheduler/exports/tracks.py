@@ -23,13 +23,13 @@ from trackfarm_scheduler.objects.base import ObjectMissing, ObjectStore
 
 PAGE = 200
 MANIFEST, MISSING = "manifest.csv", "missing.txt"
-MOST = 100_000  # tracks per archive, which then needs up to 70 MB of memory
+MAX_TRACKS = 100_000  # tracks per archive, which then needs up to 70 MB of memory
 _DONE, _WRITTEN, _MISSING = (TrackState.DONE,), 1, 2
 TABLE = (*COLUMNS, "state", "error")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TrackRange:
     """Tracks `first` to `last` (ordinals, both included; None: to the end) of a job with `tracks`
     tracks."""
 
@@ -45,18 +45,18 @@ class Wanted:
 
 
 def each_track(
-    database: Database, wanted: Wanted, states: Sequence[TrackState] = ()
+    database: Database, track_range: TrackRange, states: Sequence[TrackState] = ()
 ) -> Iterator[TrackInfo]:
     """Yield the tracks; no transaction is open while the caller handles one."""
-    after = wanted.first - 1
+    after = track_range.first - 1
     while True:
         with database.read() as session:
             rows = track_list.list_page(
-                session, wanted.job_id, after=after, limit=PAGE, states=states
+                session, track_range.job_id, after=after, limit=PAGE, states=states
             )
             page = [track_list.view(*row, None) for row in rows]
         for track in page:
-            if wanted.last is not None and track.ordinal > wanted.last:
+            if track_range.last is not None and track.ordinal > track_range.last:
                 return
             yield track
         if len(page) < PAGE:
@@ -64,45 +64,49 @@ def each_track(
         after = page[-1].ordinal
 
 
-def archive(database: Database, objects: ObjectStore, wanted: Wanted) -> Iterator[bytes]:
+def archive(database: Database, objects: ObjectStore, track_range: TrackRange) -> Iterator[bytes]:
     """Yield all finished tracks as a ZIP with a manifest. Files missing in the store are named in
     `missing.txt`. Memory: one byte per track, plus that of `zip_of` per file."""
-    return zip_of(_members(database, objects, wanted))
+    return zip_of(_members(database, objects, track_range))
 
 
-def _members(database: Database, objects: ObjectStore, wanted: Wanted) -> Iterator[Member]:
+def _members(database: Database, objects: ObjectStore, track_range: TrackRange) -> Iterator[Member]:
     """Yield the files of the archive. Tracks finished meanwhile are left out of both the files and
     the manifest, which are read separately."""
-    width, marks, now = ordinal_width(wanted.tracks), bytearray(wanted.number), datetime.now(UTC)
-    for track in each_track(database, wanted, _DONE):
+    width, marks, now = (
+        ordinal_width(track_range.tracks),
+        bytearray(track_range.number),
+        datetime.now(UTC),
+    )
+    for track in each_track(database, track_range, _DONE):
         assert track.artifact is not None
         mark = _MISSING
         with suppress(ObjectMissing), objects.open(track.artifact.object_key) as chunks:
             yield Member(track_file(track, width), track.artifact.committed_at, chunks)
             mark = _WRITTEN
-        marks[track.ordinal - wanted.first] = mark
+        marks[track.ordinal - track_range.first] = mark
 
     def marked(mark: int) -> Iterator[tuple[TrackInfo, str]]:
-        for track in each_track(database, wanted, _DONE):
-            if marks[track.ordinal - wanted.first] == mark:
+        for track in each_track(database, track_range, _DONE):
+            if marks[track.ordinal - track_range.first] == mark:
                 yield track, track_file(track, width)
 
     if _MISSING in marks:
         yield Member(MISSING, now, (f"{name}\n".encode() for _, name in marked(_MISSING)))
-    manifest_rows = (row(track, name, wanted.job_id) for track, name in marked(_WRITTEN))
+    manifest_rows = (row(track, name, track_range.job_id) for track, name in marked(_WRITTEN))
     yield Member(MANIFEST, now, _csv(COLUMNS, manifest_rows))
 
 
-def table(database: Database, wanted: Wanted) -> Iterator[bytes]:
+def table(database: Database, track_range: TrackRange) -> Iterator[bytes]:
     """Yield all tracks as CSV."""
-    width = ordinal_width(wanted.tracks)
+    width = ordinal_width(track_range.tracks)
 
     def line(track: TrackInfo) -> dict[str, object]:
         file = track_file(track, width) if track.artifact else ""
         extra = {"state": track.state.value, "error": track.error}
-        return row(track, file, wanted.job_id) | extra
+        return row(track, file, track_range.job_id) | extra
 
-    return _csv(TABLE, map(line, each_track(database, wanted)))
+    return _csv(TABLE, map(line, each_track(database, track_range)))
 
 
 def _csv(columns: Sequence[str], rows: Iterable[dict[str, object]]) -> Iterator[bytes]:
@@ -116,11 +120,11 @@ def _csv(columns: Sequence[str], rows: Iterable[dict[str, object]]) -> Iterator[
 
 
 def playlist(
-    database: Database, wanted: Wanted, address_of: Callable[[str], str]
+    database: Database, track_range: TrackRange, address_of: Callable[[str], str]
 ) -> Iterator[bytes]:
     """Yield the finished tracks as M3U; `address_of` maps an object key to a URL for players."""
     lines = [PLAYLIST_HEAD]
-    for track in each_track(database, wanted, [TrackState.DONE]):
+    for track in each_track(database, track_range, [TrackState.DONE]):
         assert track.artifact is not None
         lines.append(playlist_entry(track, address_of(track.artifact.object_key)))
         if len(lines) > PAGE:

@@ -17,7 +17,7 @@ from trackfarm.listings import cell
 from trackfarm.protocol.operator import TrackState
 from trackfarm_scheduler.db.tables import ArtifactRow, TrackRow
 from trackfarm_scheduler.exports import tracks
-from trackfarm_scheduler.exports.tracks import MISSING, Wanted
+from trackfarm_scheduler.exports.tracks import MISSING, TrackRange
 from trackfarm_scheduler.exports.zip_stream import Member, zip_of
 from trackfarm_scheduler.views import at
 
@@ -96,7 +96,7 @@ def test_what_is_finished_while_an_archive_is_sent_is_not_in_its_manifest(
     api: ApiFixture, job: str
 ) -> None:
     farm = api.farm
-    made = tracks.archive(farm.database, farm.objects, Wanted(job, 3))
+    made = tracks.archive(farm.database, farm.objects, TrackRange(job, 3))
     parts = [next(made)]
     with farm.database.write() as session:
         late = session.get_one(TrackRow, farm.ids(job)[2])

@@ -8,10 +8,10 @@ from tests.scheduler.api.test_worker_api import bearer
 from tests.scheduler.api_fixture import API_KEY, ApiFixture, problem
 from trackfarm_scheduler.api.request_body import (
     HEAD_BYTES,
-    MOST_DEPTH,
+    MAX_DEPTH,
     ORDINARY_BYTES,
     QUERY_BYTES,
-    STRANGER_BYTES,
+    UNAUTHENTICATED_BYTES,
 )
 
 PATHS = ["/healthz", "/metrics", "/api/v1/jobs", "/worker/v1/heartbeat", "/nothing"]
@@ -56,7 +56,7 @@ def test_a_body_may_only_be_so_long(api: ApiFixture) -> None:
 
 
 def test_no_long_body_is_taken_in_from_a_stranger(api: ApiFixture) -> None:
-    long = b" " * (STRANGER_BYTES + 1)
+    long = b" " * (UNAUTHENTICATED_BYTES + 1)
     for path in ("/api/v1/plans", "/worker/v1/shards/x/report"):
         for key in ("join-token-0123456789", "tf_nobody"):
             problem(post(api, path, long, key=key), 401)
@@ -68,7 +68,7 @@ def test_no_long_body_is_taken_in_from_a_stranger(api: ApiFixture) -> None:
 def test_a_deep_body_is_not_parsed(api: ApiFixture) -> None:
     for nest in (b"[" * 100_000, b'{"a":' * 20_000):
         problem(post(api, "/api/v1/keys", nest), 400 if len(nest) <= ORDINARY_BYTES else 413)
-    deep = b"[" * (MOST_DEPTH + 1) + b"]" * (MOST_DEPTH + 1)
+    deep = b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1)
     assert "nested" in problem(post(api, "/api/v1/plans", deep), 400)["detail"]
     line = b'{"catalog":"x"}\n' + b"[" * 100_000
     problem(post(api, "/api/v1/jobs", line), 422)

@@ -3,7 +3,12 @@
 import pytest
 
 from trackfarm.cost import TrackShape
-from trackfarm_scheduler.api.queue_position import FALLBACK, QueuePosition, default_model, lined_up
+from trackfarm_scheduler.api.queue_position import (
+    FALLBACK,
+    QueuePosition,
+    default_model,
+    forecast_queue,
+)
 from trackfarm_scheduler.db.calls import OpenCall
 from trackfarm_scheduler.policy.models import WorkerPool, WorkerView
 
@@ -39,7 +44,7 @@ def test_places_and_times() -> None:
         call("nobodys", 1, kind=FALLBACK),
         call("last", 4),
     ]
-    line = lined_up(waiting, crew)
+    line = forecast_queue(waiting, crew)
     assert line.places == {
         "made": QueuePosition(0, 8.0),  # 6 s until a worker is free, 2 s of two workers' time
         "next": QueuePosition(1, 12.0),

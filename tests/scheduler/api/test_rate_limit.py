@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.scheduler.clock import Clock
-from trackfarm_scheduler.api.rate_limit import RateLimiter, neighbourhood
+from trackfarm_scheduler.api.rate_limit import RateLimiter, address_network
 
 
 def test_a_bucket_holds_a_minutes_worth_and_fills_evenly() -> None:
@@ -33,7 +33,7 @@ def test_to_look_takes_nothing() -> None:
 
 
 def test_memory_is_bounded_and_the_longest_silent_go_first() -> None:
-    rates = RateLimiter(Clock(), most=2)
+    rates = RateLimiter(Clock(), max_buckets=2)
     for name in ("a", "b", "a", "c"):
         rates.take(name, 1)
     assert not rates.take("a", 1).allowed
@@ -60,4 +60,4 @@ def test_never_more_than_the_rate_and_one_bucket(pauses: list[float], per_minute
     ],
 )
 def test_an_ipv6_customer_is_one_neighbourhood(address: str, counted_as: str) -> None:
-    assert neighbourhood(address) == counted_as
+    assert address_network(address) == counted_as

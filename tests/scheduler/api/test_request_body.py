@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trackfarm_scheduler.api.request_body import (
-    MOST_DEPTH,
-    MOST_QUOTES,
-    depth,
+    MAX_DEPTH,
+    MAX_QUOTES,
     is_stream,
-    json_flaw,
-    most_bytes,
-    most_quotes,
+    json_problem,
+    max_body_bytes,
+    max_quotes,
+    nesting_depth,
 )
 
 VALUES = st.recursive(
@@ -35,29 +35,29 @@ def really_deep(value: object) -> int:
 
 @given(VALUES)
 def test_depth_is_that_of_the_value(value: object) -> None:
-    assert depth(json.dumps(value).encode()) == really_deep(value)
+    assert nesting_depth(json.dumps(value).encode()) == really_deep(value)
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":['])
 def test_a_nest_is_refused_and_a_wide_body_is_not(opening: bytes) -> None:
-    assert "deeper" in (json_flaw(opening * (MOST_DEPTH + 1)) or "")
-    assert json_flaw(json.dumps([{"a": [1]}] * 1_000).encode()) is None
-    assert json_flaw(b'"' + b"[" * 1_000 + b'"') is None
+    assert "deeper" in (json_problem(opening * (MAX_DEPTH + 1)) or "")
+    assert json_problem(json.dumps([{"a": [1]}] * 1_000).encode()) is None
+    assert json_problem(b'"' + b"[" * 1_000 + b'"') is None
 
 
 def test_no_text_may_have_a_nul() -> None:
-    assert "NUL" in (json_flaw(b'{"name":"a\\u0000b"}') or "")
+    assert "NUL" in (json_problem(b'{"name":"a\\u0000b"}') or "")
 
 
 def test_no_body_has_more_names_than_a_request_can_have() -> None:
     """Listing an error for each of a million names took minutes."""
-    wide = json.dumps({f"n{n}": n for n in range(MOST_QUOTES // 2)}).encode()
-    assert json_flaw(wide) is None
-    assert "names" in (json_flaw(wide[:-1] + b', "one": 1}') or "")
-    assert json_flaw(json.dumps('"' * MOST_QUOTES).encode()) is None, (
+    wide = json.dumps({f"n{n}": n for n in range(MAX_QUOTES // 2)}).encode()
+    assert json_problem(wide) is None
+    assert "names" in (json_problem(wide[:-1] + b', "one": 1}') or "")
+    assert json_problem(json.dumps('"' * MAX_QUOTES).encode()) is None, (
         "inside a string they cost nothing"
     )
-    assert most_quotes("/api/v1/plans") > most_quotes("/worker/v1/shards/x/report") == MOST_QUOTES
+    assert max_quotes("/api/v1/plans") > max_quotes("/worker/v1/shards/x/report") == MAX_QUOTES
 
 
 def test_each_address_has_its_limit() -> None:
@@ -65,6 +65,6 @@ def test_each_address_has_its_limit() -> None:
     assert is_stream("PUT", "/objects/a")
     assert not is_stream("POST", "/api/v1/jobs/x/pause")
     paths = ("/worker/v1/register", "/", "/worker/v1/shards/x/report", "/api/v1/plans")
-    limits = [most_bytes(path) for path in paths]
+    limits = [max_body_bytes(path) for path in paths]
     assert limits == sorted(set(limits))
-    assert most_bytes("/worker/v1/heartbeat") == limits[0]
+    assert max_body_bytes("/worker/v1/heartbeat") == limits[0]

@@ -10,7 +10,7 @@ from tests.scheduler.api.test_worker_api import bearer, made
 from tests.scheduler.api_fixture import API_KEY, ApiFixture, Switch, build, problem
 from tests.scheduler.farm_fixture import briefs, failure
 from trackfarm.protocol.webhooks import DeliveryInfo, DeliveryState, NewWebhook
-from trackfarm_scheduler.api.webhooks import MOST
+from trackfarm_scheduler.api.webhooks import MAX_WEBHOOKS
 from trackfarm_scheduler.db.tables_webhooks import DeliveryRow
 from trackfarm_scheduler.web import build_app
 from trackfarm_scheduler.webhooks.http import derive_secret
@@ -80,9 +80,9 @@ def test_a_webhook_is_made_shown_and_removed_by_its_owner(opened: ApiFixture) ->
 
 
 def test_an_owner_has_so_many_webhooks(opened: ApiFixture) -> None:
-    for _ in range(MOST):
+    for _ in range(MAX_WEBHOOKS):
         hooked(opened)
-    assert str(MOST) in problem(asked(opened), 409)["detail"]
+    assert str(MAX_WEBHOOKS) in problem(asked(opened), 409)["detail"]
 
 
 def test_deliveries_are_shown_page_by_page_newest_first(opened: ApiFixture) -> None:

@@ -18,7 +18,7 @@ from trackfarm.protocol.accounts import (
     NewApiKey,
     Scope,
 )
-from trackfarm_scheduler.api.openapi import AuthKind, doors_of
+from trackfarm_scheduler.api.openapi import AuthKind, route_auths
 from trackfarm_scheduler.auth.credential_cache import api_key_cache
 from trackfarm_scheduler.db.tables import JobRow, TrackRow
 from trackfarm_scheduler.db.tables_access import ApiKeyRow
@@ -58,11 +58,11 @@ def audited(api: ApiFixture, **params: Any) -> list[AuditEntry]:
 def test_every_route_declares_whom_it_lets_in(api: ApiFixture, served: tuple[Switch, str]) -> None:
     app = served[0].app
     assert isinstance(app, FastAPI)
-    doors = list(doors_of(app))
+    doors = list(route_auths(app))
     assert len(doors) > 25
-    assert [d for d in doors if d.opened_by is None] == []
-    assert {d.path for d in doors if d.opened_by is AuthKind.NOTHING} == {"/health", "/healthz"}
-    assert all(d.scope for d in doors if d.opened_by is AuthKind.KEY)
+    assert [d for d in doors if d.kind is None] == []
+    assert {d.path for d in doors if d.kind is AuthKind.NOTHING} == {"/health", "/healthz"}
+    assert all(d.scope for d in doors if d.kind is AuthKind.KEY)
     changing = {d.scope for d in doors if d.method != "GET" and d.scope}
     assert changing == {Scope.SUBMIT, Scope.OPERATE, Scope.ADMIN, Scope.READ}
     looking = {d.path for d in doors if d.method == "POST" and d.scope is Scope.READ}
