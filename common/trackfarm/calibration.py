@@ -12,7 +12,7 @@ from trackfarm import cost
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import ModelSet
 from trackfarm.speed_model import SpeedModel
-from trackfarm.tiers import LONGEST, TRUST
+from trackfarm.tiers import MAX_SECONDS, TRUST
 
 MOST_POINTS = 8  # a calibration has five lengths
 _SECONDS = re.compile(r"seconds_(\d{1,3}(?:\.\d{1,3})?)s")
@@ -25,7 +25,7 @@ def calibration_points(
     seconds_by_shape: dict[TrackShape, float] = {}
     for name, seconds in calibration.items():
         match = _SECONDS.fullmatch(name)
-        if match and 0 < float(match[1]) <= LONGEST and 0 < seconds < math.inf:
+        if match and 0 < float(match[1]) <= MAX_SECONDS and 0 < seconds < math.inf:
             shape = TrackShape(float(match[1]), model_set.default_steps, model_set.is_guided)
             prior = cost.seconds(shape, gpu=gpu, model_set=model_set)
             seconds_by_shape[shape] = min(max(seconds, prior / TRUST), prior * TRUST)

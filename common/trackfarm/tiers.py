@@ -27,7 +27,7 @@ WINDOW_GB, WINDOW_GB_PER_LATENT = 0.17, 0.0027
 NOMINAL_SHARE = 0.93
 MIB_PER_GIB = 1024
 MIB = 1 << 20
-LONGEST = 600.0  # seconds of audio that the models make
+MAX_SECONDS = 600.0  # seconds of audio that the models make
 TRUST = 4.0  # factor around the table's value within which a worker's own is believed
 # Keys of `RegisterRequest.calibration`.
 MAX_DURATION, MAX_BATCH, SPEED = "max_duration", "max_batch", "speed"
@@ -85,7 +85,7 @@ def residency(model_set: ModelSet, memory_mib: int) -> Residency:
     return Residency(offload=offload, window=tier.window, int8=tier.int8)
 
 
-def measured(
+def worker_limits(
     tier: Tier, calibration: Mapping[str, float], *, model_set: ModelSet, memory_mib: int
 ) -> Tier:
     """Return the limits of one worker: its tier's, raised by its own measurements.
@@ -103,7 +103,7 @@ def measured(
     )
 
 
-def reach(limits: Tier) -> int:
+def reachable_vram(limits: Tier) -> int:
     """Return the tier, in nominal GB, up to which a worker with these limits takes tracks.
 
     This is its own tier, or the smallest of the tiers with the longest tracks that it can make.
@@ -149,7 +149,7 @@ def _fitting_seconds(model_set: ModelSet, memory_mib: int) -> float:
     )
     if free < window_gb(placement.window):
         return 0.0
-    return min(LONGEST, pass_seconds(model_set, free) / (2 if model_set.cfg else 1))
+    return min(MAX_SECONDS, pass_seconds(model_set, free) / (2 if model_set.cfg else 1))
 
 
 def _number(value: float | None) -> float:

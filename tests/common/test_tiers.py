@@ -12,12 +12,12 @@ from trackfarm.tiers import (
     MAX_BATCH,
     MAX_DURATION,
     Tier,
-    measured,
-    reach,
+    reachable_vram,
     residency,
     smallest_tier_for,
     tier_of,
     tiers,
+    worker_limits,
 )
 
 
@@ -111,7 +111,7 @@ def limits_of(memory_mib: int, facts: dict[str, float], name: str = "acestep-v15
     """Return the limits of a worker that reports these measurements."""
     tier = tier_of(memory_mib)
     assert tier
-    return measured(tier, facts, model_set=model_set(name), memory_mib=memory_mib)
+    return worker_limits(tier, facts, model_set=model_set(name), memory_mib=memory_mib)
 
 
 def test_worker_limits_are_at_most_four_times_the_table() -> None:
@@ -139,11 +139,11 @@ def test_worker_limits_respect_the_memory_formula() -> None:
 
 
 def test_reachable_tier_is_the_smallest_with_such_tracks() -> None:
-    assert reach(limits_of(12_288, {})) == 12
-    assert reach(limits_of(12_288, {MAX_DURATION: 299.0})) == 12
-    assert reach(limits_of(12_288, {MAX_DURATION: 300.0})) == 16
-    assert reach(limits_of(16_376, {MAX_DURATION: 600.0})) == 24
-    assert reach(limits_of(143_771, {MAX_DURATION: 600.0})) == 141
+    assert reachable_vram(limits_of(12_288, {})) == 12
+    assert reachable_vram(limits_of(12_288, {MAX_DURATION: 299.0})) == 12
+    assert reachable_vram(limits_of(12_288, {MAX_DURATION: 300.0})) == 16
+    assert reachable_vram(limits_of(16_376, {MAX_DURATION: 600.0})) == 24
+    assert reachable_vram(limits_of(143_771, {MAX_DURATION: 600.0})) == 141
 
 
 @given(
@@ -159,5 +159,8 @@ def test_worker_limits_of_any_calibration_are_bounded(
     limits = limits_of(memory_mib, {MAX_DURATION: words, MAX_BATCH: words}, name)
     assert tier.max_duration <= limits.max_duration <= min(600, 4 * tier.max_duration)
     assert tier.max_batch <= limits.max_batch <= 4 * tier.max_batch
-    assert reach(limits) in {tier.vram, *(t.vram for t in tiers().values() if t.vram <= 24)}
+    assert reachable_vram(limits) in {
+        tier.vram,
+        *(t.vram for t in tiers().values() if t.vram <= 24),
+    }
     assert smallest_tier_for(limits.max_duration, min_vram=0, limited=True) is not None

@@ -8,7 +8,7 @@ from trackfarm import cost
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import model_set
 from trackfarm.protocol.worker import RegisterRequest
-from trackfarm.tiers import measured, tiers
+from trackfarm.tiers import tiers, worker_limits
 from trackfarm_worker.calibration import FILE, Calibration, CalibrationPoint, load, plan_runs, save
 
 TURBO = model_set("acestep-v15-turbo")
@@ -59,7 +59,7 @@ def test_facts_hold_the_largest_batch_of_each_length_and_the_speed() -> None:
 def test_facts_extend_the_limits_of_the_tier() -> None:
     floor = tiers()["vram16"]
     facts = calibration(point(600, 9, 1.0)).facts(TURBO)
-    tier = measured(floor, facts, model_set=TURBO, memory_mib=16_376)
+    tier = worker_limits(floor, facts, model_set=TURBO, memory_mib=16_376)
     assert (tier.name, tier.max_duration, tier.max_batch) == ("vram16", 600, 9)
 
 

@@ -47,7 +47,7 @@ def alternatives(
     return [option.record() for option in _thinned(_pareto_front(options))]
 
 
-def judged(
+def judge_limits(
     limits: PlanLimits, forecast: Forecast | None, prices: Prices, forecaster: Forecaster
 ) -> TargetVerdict:
     """Return whether the given fleet keeps the limits, and which fleets of one GPU type would.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from trackfarm import cost
 from trackfarm.model_sets import ModelSet
-from trackfarm.planning.alternatives import alternatives, judged
+from trackfarm.planning.alternatives import alternatives, judge_limits
 from trackfarm.planning.demand import PlanDemand, TierDemand
 from trackfarm.planning.fleet_spec import CardGroup, fleet_words
 from trackfarm.planning.forecast import HOUR, Forecast, Forecaster, SpeedOf
@@ -60,7 +60,7 @@ def plan(
         unfit=[_unfit(tier, fleet, kind) for tier in demand.tiers if tier not in fitting],
         alternatives=alternatives(tuple(fleet), of_all, prices, whole),
         limits=limits,
-        verdict=judged(limits, of_all, prices, whole) if limits.any else None,
+        verdict=judge_limits(limits, of_all, prices, whole) if limits.any else None,
         notes=[*_speed_notes(fleet, whole), *notes],
     )
 

@@ -15,7 +15,7 @@ from trackfarm.identity import new_id
 from trackfarm.model_sets import model_set
 from trackfarm.protocol.operator import WorkerState
 from trackfarm.protocol.worker import RegisterRequest
-from trackfarm.tiers import Tier, measured, reach
+from trackfarm.tiers import Tier, reachable_vram, worker_limits
 from trackfarm_scheduler.db import events, invitations, speeds, workers
 from trackfarm_scheduler.db.digests import digest_of
 from trackfarm_scheduler.db.events import JournalEvent
@@ -163,9 +163,9 @@ def join(
 
 def _capabilities_of(session: Session, request: RegisterRequest, tier: Tier) -> dict[str, Any]:
     kind = model_set(request.model_set)
-    limits = measured(tier, request.calibration, model_set=kind, memory_mib=request.memory_mib)
+    limits = worker_limits(tier, request.calibration, model_set=kind, memory_mib=request.memory_mib)
     return {
-        "vram": reach(limits),
+        "vram": reachable_vram(limits),
         "max_batch": limits.max_batch,
         "speed": speeds.calibrate(session, request.gpu, kind, request.calibration),
     }
