@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.servers.process import Process, accepts, free_port, scratch_folder
+from redis import Redis
+from redis.exceptions import AuthenticationError, RedisError
+
+from tests.servers.process import Process, free_port, scratch_folder
 from tests.servers.tls import HOST, Certificates, behind_tls
 
 
@@ -58,7 +61,18 @@ class RedisServer:
         }
         options = [text for name, value in settings.items() for text in (f"--{name}", value)]
         self._process = Process([self._binary, *options], log=self._folder / "log")
-        self._process.wait_ready(lambda: accepts(self.port))
+        self._process.wait_ready(self._has_loaded)
+
+    def _has_loaded(self) -> bool:
+        """Return whether it executes commands; until its data are loaded, it refuses them."""
+        with Redis.from_url(self.url) as client:
+            try:
+                client.ping()
+            except AuthenticationError:
+                return True
+            except RedisError:
+                return False
+        return True
 
     def stop(self) -> None:
         """Stop the server in order; do nothing if it is not running."""
