@@ -15,10 +15,11 @@ from trackfarm.planning import load_prices
 from trackfarm.settings import ClientSettingsError
 from trackfarm_scheduler import event_log
 from trackfarm_scheduler.broker.client import Broker
-from trackfarm_scheduler.broker.users import BrokerUsers, BrokerUserSync
+from trackfarm_scheduler.broker.users import BrokerUsers
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.loop import Loop
 from trackfarm_scheduler.loops.artifact_verifier import ArtifactVerifier
+from trackfarm_scheduler.loops.broker_user_sync import BrokerUserSync
 from trackfarm_scheduler.loops.completer import JobCompleter
 from trackfarm_scheduler.loops.lag_monitor import LagMonitor
 from trackfarm_scheduler.loops.leader import Leadership

@@ -10,7 +10,7 @@ from tests.scheduler.api_fixture import build
 from tests.scheduler.farm_fixture import FarmFixture
 from trackfarm.client.admin import Administration
 from trackfarm.protocol.accounts import KeyRequest, NewApiKey, Scope
-from trackfarm_scheduler.api.openapi import RouteAuth, route_auths
+from trackfarm_scheduler.api.route_auth import RouteAuth, route_auths
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.objects.directory import DirectoryStore
 from trackfarm_scheduler.web import build_app

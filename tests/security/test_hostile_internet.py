@@ -17,7 +17,7 @@ from tests.servers.process import wait_until
 from trackfarm.catalog import Brief
 from trackfarm.protocol.accounts import IMPLIED, Scope
 from trackfarm.protocol.operator import JobHeader
-from trackfarm_scheduler.api.openapi import AuthKind, RouteAuth
+from trackfarm_scheduler.api.route_auth import AuthKind, RouteAuth
 from trackfarm_scheduler.db.tables import JobRow, TrackRow, WorkerRow
 from trackfarm_scheduler.db.tables_access import ApiKeyRow, AuditRow
 

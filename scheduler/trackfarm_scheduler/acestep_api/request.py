@@ -1,9 +1,5 @@
-"""Request bodies: JSON, a form, or a form with files.
-
-Authentication as clients of ACE-Step's API server do it.
-
-The key is in the header, or is `ai_token` in the body or the query.
-"""
+"""Requests as clients of ACE-Step's API server send them: a body of JSON, a form, or a form with
+files, and a key in the header, or as `ai_token` in the body or the query."""
 
 import json
 import re
@@ -27,12 +23,14 @@ JSON, FORM, MULTIPART = (
     "application/x-www-form-urlencoded",
     "multipart/form-data",
 )
-MOST_FILES, MOST_FIELDS = 4, 200
+MAX_FILES, MAX_FIELDS = 4, 200
 _TOKEN_PART = re.compile(rb'name="?ai_token"?[^\r]*\r\n(?:[^\r\n]+\r\n)*\r\n([!-~]{1,200})\r\n')
+_MISSING = f"send the key as `Authorization: Bearer <key>`, or as {TOKEN} (before any file)"
+PREFIXES = ("/release_task", "/query_result", "/format_input", "/create_random_sample", "/v1/")
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class RequestBody:
     """A parsed request body; `files` are temporary files until `close`."""
 
     fields: Mapping[str, object] = field(default_factory=dict)
@@ -43,19 +41,14 @@ class Sent:
             await file.close()
 
 
-def content_type(request: Request) -> str:
-    """Return the media type of the body without its parameters; JSON by default."""
-    return request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-
-
-async def read(request: Request, body: AsyncGenerator[bytes, None]) -> Sent:
+async def read(request: Request, body: AsyncGenerator[bytes, None]) -> RequestBody:
     """Parse a request body. Raises ApiError: 400 if malformed, 415 for another media type."""
     kind = content_type(request)
     try:
         if kind == JSON:
-            return Sent(_object(b"".join([part async for part in body])))
+            return RequestBody(_object(b"".join([part async for part in body])))
         if kind == FORM:
-            return Sent(dict(await FormParser(request.headers, body).parse()))
+            return RequestBody(dict(await FormParser(request.headers, body).parse()))
         if kind == MULTIPART:
             return await _multipart(request, body)
     except MultiPartException as error:
@@ -65,6 +58,11 @@ async def read(request: Request, body: AsyncGenerator[bytes, None]) -> Sent:
     raise ApiError(415, f"send {JSON}, {FORM} or {MULTIPART}")
 
 
+def content_type(request: Request) -> str:
+    """Return the media type of the body without its parameters; JSON by default."""
+    return request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+
+
 def _object(body: bytes) -> dict[str, object]:
     parsed = json.loads(body) if body.strip() else {}
     if not isinstance(parsed, dict):
@@ -72,16 +70,16 @@ def _object(body: bytes) -> dict[str, object]:
     return parsed
 
 
-async def _multipart(request: Request, body: AsyncGenerator[bytes, None]) -> Sent:
+async def _multipart(request: Request, body: AsyncGenerator[bytes, None]) -> RequestBody:
     parser = MultiPartParser(
-        request.headers, body, max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=MIB
+        request.headers, body, max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=MIB
     )
     form = await parser.parse()
     files = {name: part for name, part in form.items() if isinstance(part, UploadFile)}
-    return Sent({name: part for name, part in form.items() if name not in files}, files)
+    return RequestBody({name: part for name, part in form.items() if name not in files}, files)
 
 
-async def token_ahead(body: AsyncGenerator[bytes, None]) -> tuple[str, list[bytes]]:
+async def read_token_ahead(body: AsyncGenerator[bytes, None]) -> tuple[str, list[bytes]]:
     """Return the `ai_token` in the first 64 KiB of a form with files, and the parts read so far.
 
     The token is empty if there is none. Only this much is read without authentication; clients send
@@ -98,7 +96,7 @@ async def token_ahead(body: AsyncGenerator[bytes, None]) -> tuple[str, list[byte
     return "", parts
 
 
-async def rejoined(
+async def rejoin(
     parts: Iterable[bytes], rest: AsyncGenerator[bytes, None]
 ) -> AsyncGenerator[bytes, None]:
     """Yield a body again from the parts already read and the rest."""
@@ -108,12 +106,8 @@ async def rejoined(
         yield part
 
 
-_MISSING = f"send the key as `Authorization: Bearer <key>`, or as {TOKEN} (before any file)"
-PREFIXES = ("/release_task", "/query_result", "/format_input", "/create_random_sample", "/v1/")
-
-
 async def require_caller(request: Request) -> None:
-    """Check as `auth.require_known` does, for all routes; here the key may be in the query."""
+    """Check as `auth.require_credentials` does, for all routes; here the key may be in the query."""
     token = None
     if request.url.path.startswith(PREFIXES) and "authorization" not in request.headers:
         token = request.query_params.get(TOKEN)
@@ -121,25 +115,26 @@ async def require_caller(request: Request) -> None:
 
 
 @dataclass(frozen=True)
-class NeedsKey(RequireScope):
-    """As `Needs`, but the key may also be `ai_token`. Reads the body of a POST into `state.sent`."""
+class RequireKey(RequireScope):
+    """Dependency like `RequireScope`, but the key may also be `ai_token`. Reads the body of a POST
+    into `state.body`."""
 
     async def token_of(self, request: Request) -> str:
         token = _header_or_query_token(request)
         if request.method != "POST":
             return token or bearer(request)
-        body = request.stream()
+        stream = request.stream()
         if token:
             await self.admit(request, token)
         elif content_type(request) == MULTIPART:
-            token, parts = await token_ahead(body)
+            token, parts = await read_token_ahead(stream)
             if not token:
                 raise ApiError(401, _MISSING, headers=BEARER)
             await self.admit(request, token)
-            body = rejoined(parts, body)
-        sent = await read(request, body)
-        request.state.sent = sent
-        key = token or sent.fields.get(TOKEN)
+            stream = rejoin(parts, stream)
+        body = await read(request, stream)
+        request.state.body = body
+        key = token or body.fields.get(TOKEN)
         if not isinstance(key, str) or not key:
             raise ApiError(401, _MISSING, headers=BEARER)
         return key
@@ -152,15 +147,15 @@ def _header_or_query_token(request: Request) -> str:
     return request.query_params.get(TOKEN, "")
 
 
-async def _sent(request: Request) -> AsyncGenerator[Sent, None]:
-    sent: Sent = request.state.sent
+async def _parsed_body(request: Request) -> AsyncGenerator[RequestBody, None]:
+    body: RequestBody = request.state.body
     try:
-        yield sent
+        yield body
     finally:
-        await sent.close()
+        await body.close()
 
 
-KeyReader = Annotated[Caller, Depends(NeedsKey(Scope.READ))]
-KeySubmitter = Annotated[Caller, Depends(NeedsKey(Scope.SUBMIT))]
+KeyReader = Annotated[Caller, Depends(RequireKey(Scope.READ))]
+KeySubmitter = Annotated[Caller, Depends(RequireKey(Scope.SUBMIT))]
 # Must come after one of the above among the parameters of a route.
-Body = Annotated[Sent, Depends(_sent)]
+ParsedBody = Annotated[RequestBody, Depends(_parsed_body)]

@@ -1,7 +1,5 @@
-"""Response bodies for clients of ACE-Step's API server (pure): its wrapper and its results.
-
-`/query_result`: the state of many tasks, with as many database queries as for one.
-"""
+"""Response bodies for clients of ACE-Step's API server: its wrapper, and the state of tasks, of which
+many need as many database queries as one."""
 
 import json
 import re
@@ -24,9 +22,11 @@ QUEUED, SUCCEEDED, FAILED = 0, 1, 2
 ENVIRONMENT = "production"
 UNKNOWN = "you have no such task; results are kept for a day"
 _STOPPED = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.OUT_OF_BUDGET})
+MAX_IDS = 10_000
+_FORM = re.compile(r"[!-~]{1,64}")
 
 
-def wrapped(data: object, now: float, *, ignored: Sequence[str] = ()) -> dict[str, object]:
+def wrap(data: object, now: float, *, ignored: Sequence[str] = ()) -> dict[str, object]:
     """Wrap data in the envelope of all responses; `timestamp` in milliseconds."""
     return {
         "data": data,
@@ -37,17 +37,35 @@ def wrapped(data: object, now: float, *, ignored: Sequence[str] = ()) -> dict[st
     }
 
 
-def status_of(call: CallState) -> int:
-    """Return 0 while tracks may still be made, 1 if at least one is done, 2 if there will be none."""
-    states = {track.state for track in call.tracks}
-    if states.intersection(UNFINISHED) and call.state not in _STOPPED:
-        return QUEUED
-    return SUCCEEDED if TrackState.DONE in states else FAILED
+def query(services: Services, queue: QueueWatch, caller: Caller, ids: list[str]) -> list[object]:
+    """Return one entry for each id, in the order of the ids."""
+    snapshot = queue.now()
+    valid_ids = list(dict.fromkeys(filter(_FORM.fullmatch, ids)))
+    with services.database.read() as session:
+        calls_by_id = calls.find(session, valid_ids, owner=caller.sees)
+    return [_task_entry(task_id, calls_by_id.get(task_id), snapshot) for task_id in ids]
 
 
-def unknown(task_id: str) -> dict[str, Any]:
-    """Return the entry of an unknown id: failed, so that the client stops polling."""
-    return _entry(task_id, FAILED, [_result("", FAILED) | {"error": UNKNOWN}], UNKNOWN)
+def _task_entry(task_id: str, call: CallState | None, queue: QueueForecast) -> object:
+    if call is None:
+        return unknown(task_id)
+    place = queue.place_of(task_id, waits=call.state == JobState.ACCEPTED)
+    return task(call, place, model_set(call.model_set))
+
+
+def task_ids(fields: Mapping[str, object]) -> list[str]:
+    """Return the ids of a request, an array or its JSON text. Raises ApiError (400)."""
+    ids = fields.get("task_id_list")
+    if isinstance(ids, str):
+        try:
+            ids = json.loads(ids)
+        except (ValueError, RecursionError):
+            ids = None
+    if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
+        raise ApiError(400, "task_id_list: is not a list of task ids; send them as a JSON array")
+    if len(ids) > MAX_IDS:
+        raise ApiError(400, f"task_id_list: has more than {MAX_IDS} ids; send several requests")
+    return ids
 
 
 def task(call: CallState, place: QueuePosition, kind: ModelSet) -> dict[str, Any]:
@@ -61,6 +79,19 @@ def task(call: CallState, place: QueuePosition, kind: ModelSet) -> dict[str, Any
     error = _error(call)
     failed = [_of_track(call, track, FAILED, kind) | {"error": error} for track in call.tracks]
     return _entry(call.job_id, status, failed, error)
+
+
+def unknown(task_id: str) -> dict[str, Any]:
+    """Return the entry of an unknown id: failed, so that the client stops polling."""
+    return _entry(task_id, FAILED, [_result("", FAILED) | {"error": UNKNOWN}], UNKNOWN)
+
+
+def status_of(call: CallState) -> int:
+    """Return 0 while tracks may still be made, 1 if at least one is done, 2 if there will be none."""
+    states = {track.state for track in call.tracks}
+    if states.intersection(UNFINISHED) and call.state not in _STOPPED:
+        return QUEUED
+    return SUCCEEDED if TrackState.DONE in states else FAILED
 
 
 def file_address(object_key: str) -> str:
@@ -147,38 +178,3 @@ def _result(file: str, status: int) -> dict[str, Any]:
         "lm_model": "",
         "dit_model": "",
     }
-
-
-MOST_IDS = 10_000
-_FORM = re.compile(r"[!-~]{1,64}")
-
-
-def task_ids(fields: Mapping[str, object]) -> list[str]:
-    """Return the ids of a request, an array or its JSON text. Raises ApiError (400)."""
-    ids = fields.get("task_id_list")
-    if isinstance(ids, str):
-        try:
-            ids = json.loads(ids)
-        except (ValueError, RecursionError):
-            ids = None
-    if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
-        raise ApiError(400, "task_id_list: is not a list of task ids; send them as a JSON array")
-    if len(ids) > MOST_IDS:
-        raise ApiError(400, f"task_id_list: has more than {MOST_IDS} ids; send several requests")
-    return ids
-
-
-def query(services: Services, line: QueueWatch, caller: Caller, ids: list[str]) -> list[object]:
-    """Return one entry for each id, in the order of the ids."""
-    snapshot = line.now()
-    valid_ids = list(dict.fromkeys(filter(_FORM.fullmatch, ids)))
-    with services.database.read() as session:
-        calls_by_id = calls.find(session, valid_ids, owner=caller.sees)
-    return [_task_entry(task_id, calls_by_id.get(task_id), snapshot) for task_id in ids]
-
-
-def _task_entry(task_id: str, call: CallState | None, line: QueueForecast) -> object:
-    if call is None:
-        return unknown(task_id)
-    place = line.place_of(task_id, waits=call.state == JobState.ACCEPTED)
-    return task(call, place, model_set(call.model_set))

@@ -1,38 +1,31 @@
-"""Routes of ACE-Step's API server, as its `docs/en/API.md` describes them.
-
-Finished files as response bodies: clients of ACE-Step's API follow no redirects.
-
-Sample parameters to fill a form with (`samples.toml`).
-"""
+"""Routes of ACE-Step's API server, as its `docs/en/API.md` describes them. Finished files are response
+bodies, since its clients follow no redirects."""
 
 import json
 import secrets
-import tomllib
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from importlib.resources import files
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 
 from trackfarm import __version__
 from trackfarm.protocol.operator import JobState
 from trackfarm_scheduler.acestep_api import schemas, simple
-from trackfarm_scheduler.acestep_api.create import order
+from trackfarm_scheduler.acestep_api.create import create_call
 from trackfarm_scheduler.acestep_api.parameters import REASON
 from trackfarm_scheduler.acestep_api.request import (
     FORM,
     JSON,
     MULTIPART,
-    Body,
     KeyReader,
     KeySubmitter,
-    Sent,
+    ParsedBody,
+    RequestBody,
 )
-from trackfarm_scheduler.acestep_api.responses import query, task_ids, wrapped
+from trackfarm_scheduler.acestep_api.responses import query, task_ids, wrap
+from trackfarm_scheduler.acestep_api.samples import Sample, choose_sample
 from trackfarm_scheduler.acestep_api.sources import AUDIO
 from trackfarm_scheduler.api.auth import TheServices
 from trackfarm_scheduler.api.errors import ApiError
@@ -44,55 +37,6 @@ from trackfarm_scheduler.objects.directory_routes import MEDIA_TYPES
 from trackfarm_scheduler.policy.identity import Caller
 from trackfarm_scheduler.services import Services
 
-
-def audio_response(objects: ObjectStore, key: str) -> Response:
-    """Return a stored file. Raises ApiError (404) if the store no longer has it.
-
-    Range requests are supported with a directory store only.
-    """
-    stat = objects.stat(key)
-    if stat is None:
-        raise ApiError(404, "the file no longer exists")
-    kind = MEDIA_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
-    if isinstance(objects, DirectoryStore):
-        return FileResponse(objects.path(key), media_type=kind)
-    headers = {"Content-Length": str(stat.size), "ETag": f'"{stat.etag}"'}
-    return StreamingResponse(_content(objects, key), headers=headers, media_type=kind)
-
-
-def _content(objects: ObjectStore, key: str) -> Iterator[bytes]:
-    with objects.open(key) as chunks:
-        yield from chunks
-
-
-class Sample(BaseModel):
-    """Parameters of a sample song; `duration` in seconds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    caption: str
-    lyrics: str
-    bpm: int
-    key_scale: str
-    time_signature: str
-    duration: float
-    vocal_language: str
-
-
-@cache
-def samples() -> Sequence[Sample]:
-    """Return all samples in the order of the file."""
-    table = tomllib.loads(
-        (files("trackfarm_scheduler.acestep_api") / "samples.toml").read_text("utf-8")
-    )
-    return [Sample.model_validate(row) for row in table["sample"]]
-
-
-def any_sample(choose: Callable[[Sequence[Sample]], Sample]) -> Sample:
-    """Return the sample that `choose` selects."""
-    return choose(samples())
-
-
 RELEASE = "/release_task"
 SERVICE = "ACE-Step API"
 FIRST_MEAN_SECONDS = 5.0  # the value that ACE-Step's server returns before its first job has ended
@@ -101,36 +45,38 @@ _FAILED = (JobState.FAILED, JobState.CANCELLED, JobState.OUT_OF_BUDGET)
 _AUDIO_KINDS: dict[str, dict[str, Any]] = {kind: {} for kind in MEDIA_TYPES.values()}
 
 
-def acestep_router(line: QueueWatch) -> APIRouter:
+def acestep_router(queue: QueueWatch) -> APIRouter:
     """Build all routes of ACE-Step's API, and the simpler ones of `generate`."""
     router = APIRouter(tags=["drop-in"])
-    _add_tasks(router, line)
+    _add_tasks(router, queue)
     _add_forms(router)
-    _add_queries(router, line)
-    router.include_router(simple.router(line))
+    _add_queries(router, queue)
+    router.include_router(simple.router(queue))
     return router
 
 
-def _add_tasks(router: APIRouter, line: QueueWatch) -> None:
+def _add_tasks(router: APIRouter, queue: QueueWatch) -> None:
     @router.post(
         RELEASE,
         response_model=schemas.Wrapped[schemas.Released],
-        openapi_extra=schemas.takes(schemas.ReleaseBody, JSON, FORM, MULTIPART),
+        openapi_extra=schemas.request_body_schema(schemas.ReleaseBody, JSON, FORM, MULTIPART),
     )
-    async def release_task(services: TheServices, caller: KeySubmitter, sent: Body) -> Response:
+    async def release_task(
+        services: TheServices, caller: KeySubmitter, body: ParsedBody
+    ) -> Response:
         """Request up to eight tracks of one brief; returns a task id and the estimated time."""
-        return await run_in_threadpool(_release, services, line, caller, sent)
+        return await run_in_threadpool(_release, services, queue, caller, body)
 
     @router.post(
         "/query_result",
         response_model=schemas.Wrapped[list[schemas.Task]],
-        openapi_extra=schemas.takes(schemas.QueryBody, JSON, FORM),
+        openapi_extra=schemas.request_body_schema(schemas.QueryBody, JSON, FORM),
     )
-    async def query_result(services: TheServices, caller: KeyReader, sent: Body) -> Response:
+    async def query_result(services: TheServices, caller: KeyReader, body: ParsedBody) -> Response:
         """Return the state of tasks; `result` is JSON text of a list with one entry per track."""
-        ids = task_ids(sent.fields)
+        ids = task_ids(body.fields)
         return _json(
-            wrapped(await run_in_threadpool(query, services, line, caller, ids), services.clock())
+            wrap(await run_in_threadpool(query, services, queue, caller, ids), services.clock())
         )
 
     @router.get(
@@ -148,57 +94,59 @@ def _add_tasks(router: APIRouter, line: QueueWatch) -> None:
         return audio_response(services.objects, path)
 
 
-def _release(services: Services, line: QueueWatch, caller: Caller, sent: Sent) -> Response:
-    ordered = order(services, line, caller, sent.fields, sent.files)
+def _release(services: Services, queue: QueueWatch, caller: Caller, body: RequestBody) -> Response:
+    call = create_call(services, queue, caller, body.fields, body.files)
     data = {
-        "task_id": ordered.accepted.job_id,
+        "task_id": call.accepted.job_id,
         "status": "queued",
-        "queue_position": ordered.accepted.position,
-        "eta_seconds": ordered.accepted.seconds,
+        "queue_position": call.accepted.position,
+        "eta_seconds": call.accepted.seconds,
     }
-    return _json(wrapped(data, services.clock(), ignored=ordered.ignored))
+    return _json(wrap(data, services.clock(), ignored=call.ignored))
 
 
 def _add_forms(router: APIRouter) -> None:
-    @router.post("/format_input", openapi_extra=schemas.takes(schemas.FormatBody, JSON, FORM))
-    async def format_input(_caller: KeyReader, _sent: Body) -> Response:
+    @router.post(
+        "/format_input", openapi_extra=schemas.request_body_schema(schemas.FormatBody, JSON, FORM)
+    )
+    async def format_input(_caller: KeyReader, _body: ParsedBody) -> Response:
         """Always refused (422): rewriting a caption or lyrics needs a language model."""
         raise ApiError(422, f"format_input {REASON}; send the prompt and the lyrics as they are")
 
     @router.post(
         "/create_random_sample",
         response_model=schemas.Wrapped[Sample],
-        openapi_extra=schemas.takes(schemas.SampleBody, JSON, FORM),
+        openapi_extra=schemas.request_body_schema(schemas.SampleBody, JSON, FORM),
     )
     async def create_random_sample(
-        services: TheServices, _caller: KeyReader, _sent: Body
+        services: TheServices, _caller: KeyReader, _body: ParsedBody
     ) -> Response:
         """Return random parameters to fill a form with; every `sample_type` has all of them."""
-        return _json(wrapped(any_sample(secrets.choice).model_dump(), services.clock()))
+        return _json(wrap(choose_sample(secrets.choice).model_dump(), services.clock()))
 
 
-def _add_queries(router: APIRouter, line: QueueWatch) -> None:
+def _add_queries(router: APIRouter, queue: QueueWatch) -> None:
     @router.get("/v1/models")
     def list_models(services: TheServices, _caller: KeyReader) -> schemas.Wrapped[schemas.Models]:
         """List the models that live workers serve, and the default for calls without a model."""
-        served = line.now().models
+        served = queue.now().models
         default = default_model(services.settings.default_model, served)
         names = dict.fromkeys([*served, default])
         models = [{"name": name, "is_default": name == default} for name in names]
         data = {"models": models, "default_model": default}
-        return schemas.Wrapped[schemas.Models].model_validate(wrapped(data, services.clock()))
+        return schemas.Wrapped[schemas.Models].model_validate(wrap(data, services.clock()))
 
     @router.get("/v1/stats")
     def stats(services: TheServices, caller: KeyReader) -> schemas.Wrapped[schemas.Stats]:
         """Return your calls by state, the length of the queue of all callers, and the mean time."""
         return schemas.Wrapped[schemas.Stats].model_validate(
-            wrapped(_stats(services, caller), services.clock())
+            wrap(_stats(services, caller), services.clock())
         )
 
     @router.get("/health", include_in_schema=False)
     async def health(services: TheServices) -> schemas.Wrapped[schemas.Health]:
         data = {"status": "ok", "service": SERVICE, "version": __version__}
-        return schemas.Wrapped[schemas.Health].model_validate(wrapped(data, services.clock()))
+        return schemas.Wrapped[schemas.Health].model_validate(wrap(data, services.clock()))
 
 
 def _stats(services: Services, caller: Caller) -> dict[str, object]:
@@ -219,6 +167,26 @@ def _stats(services: Services, caller: Caller) -> dict[str, object]:
         "queue_maxsize": services.settings.most_calls,
         "avg_job_seconds": FIRST_MEAN_SECONDS if mean is None else mean,
     }
+
+
+def audio_response(objects: ObjectStore, key: str) -> Response:
+    """Return a stored file. Raises ApiError (404) if the store no longer has it.
+
+    Range requests are supported with a directory store only.
+    """
+    stat = objects.stat(key)
+    if stat is None:
+        raise ApiError(404, "the file no longer exists")
+    kind = MEDIA_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
+    if isinstance(objects, DirectoryStore):
+        return FileResponse(objects.path(key), media_type=kind)
+    headers = {"Content-Length": str(stat.size), "ETag": f'"{stat.etag}"'}
+    return StreamingResponse(_content(objects, key), headers=headers, media_type=kind)
+
+
+def _content(objects: ObjectStore, key: str) -> Iterator[bytes]:
+    with objects.open(key) as chunks:
+        yield from chunks
 
 
 def _json(content: object) -> Response:

@@ -129,7 +129,7 @@ class FormatBody(BaseModel):
     ai_token: str | None = None
 
 
-def takes(model: type[BaseModel], *kinds: str) -> dict[str, Any]:
+def request_body_schema(model: type[BaseModel], *kinds: str) -> dict[str, Any]:
     """Return the OpenAPI request body of an operation that parses the body itself."""
     schema = model.model_json_schema()
     return {"requestBody": {"content": {kind: {"schema": schema} for kind in kinds}}}

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from trackfarm.protocol.operator import JobState
-from trackfarm_scheduler.acestep_api.create import order
+from trackfarm_scheduler.acestep_api.create import create_call
 from trackfarm_scheduler.acestep_api.responses import FAILED, QUEUED, status_of
 from trackfarm_scheduler.api.auth import Reader, Submitter, TheServices
 from trackfarm_scheduler.api.errors import ApiError
@@ -52,17 +52,17 @@ class Generated(BaseModel):
     prompt: str
 
 
-def router(line: QueueWatch) -> APIRouter:
+def router(queue: QueueWatch) -> APIRouter:
     routes = APIRouter(prefix="/api/generate", tags=["drop-in"])
 
     @routes.post("")
     def generate(request: GenerateRequest, services: TheServices, caller: Submitter) -> Generated:
         """Request one track. Poll `GET /api/generate/{id}` for the result."""
-        wanted: dict[str, object] = {"prompt": request.prompt, "duration": request.duration}
-        ordered = order(services, line, caller, wanted | {"batch_size": 1}, {})
-        brief = ordered.brief
+        fields = {"prompt": request.prompt, "duration": request.duration, "batch_size": 1}
+        call = create_call(services, queue, caller, fields, {})
+        brief = call.brief
         return Generated(
-            id=ordered.accepted.job_id,
+            id=call.accepted.job_id,
             status=SimpleProgress.QUEUED,
             duration=brief.duration,
             prompt=brief.prompt,

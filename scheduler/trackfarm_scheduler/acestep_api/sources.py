@@ -1,6 +1,6 @@
 """Source audio of a call: an upload stored by content, or a reference to a URL or a result.
 
-Duration of an untrusted audio file, read from its header in a separate process.
+The duration of an untrusted file is read from its header in a separate process.
 """
 
 import hashlib
@@ -26,29 +26,8 @@ from trackfarm_scheduler.objects.base import CHUNK_BYTES
 from trackfarm_scheduler.objects.keys import upload_key
 from trackfarm_scheduler.services import Services
 
-PATIENCE = 10.0  # seconds
+TIMEOUT_SECONDS = 10.0  # seconds
 MEMORY_BYTES = 512 * 2**20
-
-
-def seconds_of(file: Path) -> float | None:
-    """Return the duration in seconds; None if the file does not state it.
-
-    Workers decode the file and check the duration.
-    """
-    command = [sys.executable, "-I", "-m", "tinytag", "-f", "json", str(file)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as reader:
-        resource.prlimit(reader.pid, resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-        try:
-            output, _ = reader.communicate(timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
-            reader.kill()
-            return None
-    try:
-        return float(json.loads(output)["duration"])
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
 FILE_FIELDS: Mapping[str, SourceField] = {
     "src_audio": "src_audio",
     "ctx_audio": "src_audio",
@@ -66,7 +45,7 @@ class CallSource:
     seconds: float | None
 
 
-def stored(services: Services, owner: str, file: UploadFile, field: str) -> CallSource:
+def store_upload(services: Services, owner: str, file: UploadFile, field: str) -> CallSource:
     """Store an upload under the hash of its content. Raises ApiError if it is empty or too large."""
     with tempfile.NamedTemporaryFile(prefix="trackfarm-source-") as temporary:
         size, sha256 = _copy(file.file, temporary.file)
@@ -82,18 +61,9 @@ def stored(services: Services, owner: str, file: UploadFile, field: str) -> Call
         return CallSource(UPLOAD + sha256, seconds_of(path))
 
 
-def _copy(source: BinaryIO, target: IO[bytes]) -> tuple[int, str]:
-    digest, size = hashlib.sha256(), 0
-    while chunk := source.read(CHUNK_BYTES):
-        target.write(chunk)
-        digest.update(chunk)
-        size += len(chunk)
-    return size, digest.hexdigest()
-
-
-def named(session: Session, given: object) -> CallSource:
+def find_source(session: Session, value: object) -> CallSource:
     """Return the source that a path parameter refers to: a URL or an earlier result."""
-    reference = str(given).strip()
+    reference = str(value).strip()
     key = result_key(reference)
     if key is not None:
         return CallSource(OBJECT + key, artifacts.find_seconds(session, key))
@@ -110,8 +80,36 @@ def result_key(reference: str) -> str | None:
     return next(iter(parse_qs(address.query).get("path", [])), None)
 
 
-def path_flaw(reference: str) -> str | None:
+def path_problem(reference: str) -> str | None:
     """Return why a source reference cannot be used, or None (pure)."""
     if not is_local(reference):
         return None
     return "is a path, and this server does not read local files: upload the file in the form"
+
+
+def seconds_of(file: Path) -> float | None:
+    """Return the duration in seconds; None if the file does not state it.
+
+    Workers decode the file and check the duration.
+    """
+    command = [sys.executable, "-I", "-m", "tinytag", "-f", "json", str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as reader:
+        resource.prlimit(reader.pid, resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        try:
+            output, _ = reader.communicate(timeout=TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            reader.kill()
+            return None
+    try:
+        return float(json.loads(output)["duration"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _copy(source: BinaryIO, target: IO[bytes]) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    while chunk := source.read(CHUNK_BYTES):
+        target.write(chunk)
+        digest.update(chunk)
+        size += len(chunk)
+    return size, digest.hexdigest()

@@ -10,10 +10,14 @@ from trackfarm.catalog.errors import quoted
 from trackfarm.catalog.field_names import ALIASES, refusal_of, truth
 from trackfarm.model_sets import ModelSet
 from trackfarm.planning import BriefProblem, check_for_model_set
-from trackfarm_scheduler.acestep_api.parameters import TOKEN, language_faults, without_language
+from trackfarm_scheduler.acestep_api.parameters import (
+    TOKEN,
+    language_model_problems,
+    without_language_model,
+)
 
 DEFAULT_SECONDS = 60.0  # without a duration; the same default as ACE-Step's pipeline in diffusers
-MOST_TRACKS = 8  # per call, as in ACE-Step's API
+MAX_TRACKS = 8  # per call, as in ACE-Step's API
 # ACE-Step 1.5, docs/en/API.md section 4.2.
 _DEFAULTS: Mapping[str, object] = {
     "vocal_language": "en",
@@ -36,8 +40,8 @@ class Translated:
     ignored: tuple[str, ...] = ()
 
 
-def translated(
-    given: Mapping[str, object],
+def translate(
+    parameters: Mapping[str, object],
     kind: ModelSet,
     *,
     draw: Callable[[], int],
@@ -49,14 +53,14 @@ def translated(
     different tracks. `source_seconds`, the duration of the source audio if known, wins over the
     parameters.
     """
-    task = str(given.get("task_type", "text2music")).strip().lower()
-    faults = [*language_faults(given, task), *_too_many(given)]
-    fields, ignored = _fields(without_language(given), kind)
-    fields["duration"] = source_seconds or _duration(given)
+    task = str(parameters.get("task_type", "text2music")).strip().lower()
+    faults = [*language_model_problems(parameters, task), *_too_many(parameters)]
+    fields, ignored = _fields(without_language_model(parameters), kind)
+    fields["duration"] = source_seconds or _duration(parameters)
     if fields["duration"] is None:
         faults += _unknown_length(fields)
         fields["duration"] = DEFAULT_SECONDS
-    fields["seed"] = _seed(given, draw)
+    fields["seed"] = _seed(parameters, draw)
     try:
         brief = Brief.model_validate(_with_repaint_end(fields, task))
         check_for_model_set(brief, kind)
@@ -68,12 +72,12 @@ def translated(
 
 
 def _fields(
-    given: Mapping[str, object], kind: ModelSet
+    parameters: Mapping[str, object], kind: ModelSet
 ) -> tuple[dict[str, object], tuple[str, ...]]:
     """Return the fields of the brief, defaults included, and the ignored parameters."""
     fields: dict[str, object] = {**_DEFAULTS, **(_GUIDED_DEFAULTS if kind.cfg else {})}
     ignored = []
-    for name, value in given.items():
+    for name, value in parameters.items():
         if name in _SWITCHED or _is_automatic(name, value):
             continue
         if _has_no_effect(name, kind):
@@ -98,9 +102,9 @@ def _has_no_effect(name: str, kind: ModelSet) -> bool:
     return name in _OURS_ALONE or not is_known
 
 
-def _duration(given: Mapping[str, object]) -> object:
+def _duration(parameters: Mapping[str, object]) -> object:
     """Return the duration as it was sent; None if missing or not above 0."""
-    value = given.get("duration")
+    value = parameters.get("duration")
     try:
         return None if value is None or float(str(value)) <= 0 else value
     except ValueError:
@@ -115,9 +119,9 @@ def _unknown_length(fields: Mapping[str, object]) -> list[FieldProblem]:
     ]
 
 
-def _seed(given: Mapping[str, object], draw: Callable[[], int]) -> object:
-    is_random = truth(given.get("use_random_seed", True)) is not False
-    seed = given.get("seed", -1)
+def _seed(parameters: Mapping[str, object], draw: Callable[[], int]) -> object:
+    is_random = truth(parameters.get("use_random_seed", True)) is not False
+    seed = parameters.get("seed", -1)
     return draw() if is_random or str(seed).strip() == "-1" else seed
 
 
@@ -129,12 +133,12 @@ def _with_repaint_end(fields: dict[str, object], task: str) -> dict[str, object]
     return fields
 
 
-def _too_many(given: Mapping[str, object]) -> list[FieldProblem]:
-    number = given.get("variations", 1)
+def _too_many(parameters: Mapping[str, object]) -> list[FieldProblem]:
+    number = parameters.get("variations", 1)
     try:
-        if 1 <= int(str(number)) <= MOST_TRACKS:
+        if 1 <= int(str(number)) <= MAX_TRACKS:
             return []
     except ValueError:
         pass
-    remedy = f"write a whole number from 1 to {MOST_TRACKS}"
+    remedy = f"write a whole number from 1 to {MAX_TRACKS}"
     return [FieldProblem("batch_size", f"{quoted(number)} is not a number of tracks", remedy)]

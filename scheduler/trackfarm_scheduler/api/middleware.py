@@ -80,9 +80,7 @@ def _headers(
     ]
     if scope["scheme"] == "https":
         headers.append(_HSTS)
-    if (status := scope["state"].get("standing")) is not None:
-        headers += rate_limit.limit_headers(status)
-    return headers
+    return headers + rate_limit.limit_headers(scope["state"])
 
 
 def _policy(path: str, app_headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -1,85 +1,21 @@
 """OpenAPI description: the one that FastAPI generates, corrected and completed with examples, errors,
-and the authentication that each route requires (read from the routes themselves)."""
+and the authentication that each route requires."""
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from pydantic.json_schema import models_json_schema
 
-from trackfarm.protocol.accounts import Scope
 from trackfarm.protocol.base import ProblemDetails
 from trackfarm.protocol.operator import API_PREFIX, NDJSON, SubmitAnswer
-from trackfarm.protocol.worker import WORKER_PREFIX, HeartbeatAnswer, HeartbeatRequest
-from trackfarm_scheduler.api.auth import RequireScope, authenticate_worker, joining
+from trackfarm.protocol.worker import HeartbeatAnswer, HeartbeatRequest
 from trackfarm_scheduler.api.errors import MEDIA_TYPE
 from trackfarm_scheduler.api.idempotency import HEADER
-
-HEARTBEAT = f"{WORKER_PREFIX}/heartbeat"
-
-
-class AuthKind(StrEnum):
-    """The kind of authentication that a route requires."""
-
-    NOTHING = "nothing"
-    SIGNATURE = "signature"
-    JOIN_TOKEN = "join token"  # noqa: S105 - a name, not a token
-    WORKER_TOKEN = "worker token"  # noqa: S105
-    KEY = "key"
-
-
-# Routes that authenticate by themselves or need no authentication. All others must declare it.
-_UNDECLARED = {
-    HEARTBEAT: AuthKind.WORKER_TOKEN,
-    "/health": AuthKind.NOTHING,
-    "/healthz": AuthKind.NOTHING,
-    "/objects/{key:path}": AuthKind.SIGNATURE,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class RouteAuth:
-    """One method of one path. `opened_by` None means an undeclared route, which is a mistake."""
-
-    method: str
-    path: str
-    kind: AuthKind | None
-    scope: Scope | None = None
-
-
-def route_auths(app: FastAPI) -> Iterator[RouteAuth]:
-    """Yield every method of every route."""
-    for context in iter_route_contexts(app.routes):
-        kind, scope = _declared(context)
-        for method in sorted(context.methods or ()):
-            yield RouteAuth(method, context.path or "", kind, scope)
-
-
-def _declared(context: RouteContext) -> tuple[AuthKind | None, Scope | None]:
-    route = context.original_route
-    if isinstance(route, APIRoute):
-        for call in _calls(route.dependant):
-            if isinstance(call, RequireScope):
-                return AuthKind.KEY, call.scope
-            if call is authenticate_worker:
-                return AuthKind.WORKER_TOKEN, None
-            if call is joining:
-                return AuthKind.JOIN_TOKEN, None
-    return _UNDECLARED.get(context.path or ""), None
-
-
-def _calls(dependant: Dependant) -> Iterator[Any]:
-    for dependency in dependant.dependencies:
-        yield dependency.call
-        yield from _calls(dependency)
-
+from trackfarm_scheduler.api.route_auth import HEARTBEAT, AuthKind, RouteAuth, route_auths
 
 _REF = "#/components/schemas/{model}"
 _PROBLEM = {"schema": {"$ref": _REF.format(model=ProblemDetails.__name__)}}

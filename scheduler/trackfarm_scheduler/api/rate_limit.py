@@ -3,9 +3,10 @@ memory, separate for each scheduler."""
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
 
 from fastapi import Request
 
@@ -15,6 +16,7 @@ from trackfarm_scheduler.services import Services
 
 MINUTE = 60.0
 MAX_BUCKETS = 10_000
+_STATUS = "rate_limit_status"  # name in the state of a request
 IPV6_PREFIX = 64  # the smallest network that a provider gives to one customer
 
 
@@ -48,7 +50,7 @@ class RateLimiter:
 
     def __init__(self, clock: Callable[[], float], max_buckets: int = MAX_BUCKETS) -> None:
         self._clock = clock
-        self._most = max_buckets
+        self._max_buckets = max_buckets
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def spend(self, name: str, per_minute: int) -> bool:
@@ -76,7 +78,7 @@ class RateLimiter:
         now = self._clock()
         bucket = self._buckets.get(name)
         if bucket is None:
-            if len(self._buckets) >= self._most:
+            if len(self._buckets) >= self._max_buckets:
                 self._buckets.popitem(last=False)
             bucket = self._buckets[name] = _Bucket(per_minute, now)
             return bucket
@@ -103,7 +105,7 @@ def count_key_request(request: Request, identity: Identity) -> None:
     if identity.rate is None:
         return
     status = _limiter(request).take(identity.key_id, identity.rate)
-    request.state.rate_limit_status = status
+    setattr(request.state, _STATUS, status)
     if not status.allowed:
         raise _too_many(status, f"this key may send {identity.rate} requests a minute")
 
@@ -119,23 +121,27 @@ def count_worker_request(request: Request, worker_id: str) -> None:
 
 def count_failed_login(request: Request) -> None:
     """Count an unknown key or token against the rate limit of the client's address."""
-    _limiter(request).take(_failures_of(request), _farm(request).settings.guess_rate)
+    _limiter(request).take(_failures_of(request), _services(request).settings.guess_rate)
 
 
 def refuse_repeated_failures(request: Request, *, was_valid: bool) -> None:
     """Refuse a lookup for an address that has sent too many wrong keys. Raises ApiError (429).
 
-    A key that was valid recently (`met_before`) is still looked up, because an innocent client may
+    A key that was valid recently (`was_valid`) is still looked up, because an innocent client may
     share the address.
     """
-    limit, name = _farm(request).settings.guess_rate, _failures_of(request)
+    limit, name = _services(request).settings.guess_rate, _failures_of(request)
     if was_valid or not _limiter(request).is_empty(name, limit):
         return
     raise _too_many(_limiter(request).take(name, limit), "too many wrong keys from this address")
 
 
-def limit_headers(status: RateLimitStatus) -> list[tuple[bytes, bytes]]:
-    """Return the RateLimit fields of draft-ietf-httpapi-ratelimit-headers-10."""
+def limit_headers(state: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+    """Return the RateLimit fields of draft-ietf-httpapi-ratelimit-headers-10 for a response; `state`
+    is that of its request, which holds the status if a limit applied to its key."""
+    status: RateLimitStatus | None = state.get(_STATUS)
+    if status is None:
+        return []
     reset = math.ceil(status.full_in)
     return [
         (b"ratelimit-policy", f'"key";q={status.limit};w={MINUTE:.0f}'.encode()),
@@ -159,10 +165,10 @@ def _too_many(status: RateLimitStatus, why: str) -> ApiError:
 
 
 def _limiter(request: Request) -> RateLimiter:
-    rates: RateLimiter = request.app.state.rate_limiter
-    return rates
+    limiter: RateLimiter = request.app.state.rate_limiter
+    return limiter
 
 
-def _farm(request: Request) -> Services:
+def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services

@@ -1,6 +1,5 @@
-"""Request bodies: read and checked whole, or streamed up to a size limit.
-
-Limits on request bodies (pure): bytes by path, nesting depth and size of JSON.
+"""Request bodies: read and checked whole, or streamed, with limits by path on their bytes and on the
+depth and size of JSON.
 """
 
 from collections.abc import Awaitable, Callable, Collection
@@ -28,68 +27,22 @@ MAX_DEPTH = 32
 _BRACKETS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NO_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
 _NUL = b"\\u0000"
-
-
-def is_stream(method: str, path: str) -> bool:
-    """True if the route reads the body as a stream and limits its size itself."""
-    return path.startswith("/objects/") or (method, path) == (
-        "POST",
-        f"{operator_api.API_PREFIX}/jobs",
-    )
-
-
-def max_body_bytes(path: str) -> int:
-    """Return the maximum size in bytes of a body that is not streamed."""
-    if path in (f"{worker.WORKER_PREFIX}/register", f"{worker.WORKER_PREFIX}/heartbeat"):
-        return UNAUTHENTICATED_BYTES
-    if path.startswith(f"{worker.WORKER_PREFIX}/") and path.endswith("/report"):
-        return REPORT_BYTES
-    return PLAN_BYTES if path == f"{operator_api.API_PREFIX}/plans" else ORDINARY_BYTES
-
-
-def max_quotes(path: str) -> int:
-    """Return how many quotation marks a JSON body may have: two for each name and string."""
-    return PLAN_QUOTES if path == f"{operator_api.API_PREFIX}/plans" else MAX_QUOTES
-
-
-def json_problem(body: bytes, quotes: int = MAX_QUOTES) -> str | None:
-    """Return why a body is refused unparsed, or None.
-
-    Reasons: nesting too deep for a recursive parser, more names than any valid request has, or a
-    NUL character, which PostgreSQL cannot store in text.
-    """
-    if _NUL in body:
-        return "the body contains a NUL character, which is not allowed"
-    if body.count(b'"') - body.count(b'\\"') > quotes:
-        return f"the body has more than {quotes // 2} names and strings"
-    # Most bodies have too few brackets to be nested this deep: skip the exact count.
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and nesting_depth(body) > MAX_DEPTH:
-        return f"the body is nested deeper than {MAX_DEPTH} levels"
-    return None
-
-
-def nesting_depth(body: bytes) -> int:
-    """Return the nesting depth of the brackets outside strings."""
-    outside = b"".join(body.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2])
-    brackets = outside.translate(None, delete=_NO_BRACKETS)
-    return max(accumulate(map(_BRACKETS.__getitem__, brackets)), default=0)
-
-
 HEAD_BYTES = 32 * 1024
 QUERY_BYTES = 8 * 1024
-KnownCheck = Callable[[Request], Awaitable[None]]
+CredentialsCheck = Callable[[Request], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class BodyLimiter:
-    """Reader of request bodies.
+    """Reader of request bodies. A body that needs no streaming is read whole, and refused unparsed if
+    it is too long, too deep or has too many names.
 
-    `require_known` raises ApiError for a caller without a key; it runs before a long body is read.
+    `require_credentials` raises ApiError for a caller without a key; it runs before a long body is read.
     `stream_bytes` limits a streamed submission. The routes at `upload_paths` read multipart forms
     with files as a stream.
     """
 
-    require_credentials: KnownCheck
+    require_credentials: CredentialsCheck
     stream_bytes: int
     upload_paths: Collection[str] = ()
 
@@ -191,3 +144,48 @@ def _replayed(message: Message, receive: Receive) -> Receive:
         return message
 
     return once
+
+
+def is_stream(method: str, path: str) -> bool:
+    """True if the route reads the body as a stream and limits its size itself."""
+    return path.startswith("/objects/") or (method, path) == (
+        "POST",
+        f"{operator_api.API_PREFIX}/jobs",
+    )
+
+
+def max_body_bytes(path: str) -> int:
+    """Return the maximum size in bytes of a body that is not streamed."""
+    if path in (f"{worker.WORKER_PREFIX}/register", f"{worker.WORKER_PREFIX}/heartbeat"):
+        return UNAUTHENTICATED_BYTES
+    if path.startswith(f"{worker.WORKER_PREFIX}/") and path.endswith("/report"):
+        return REPORT_BYTES
+    return PLAN_BYTES if path == f"{operator_api.API_PREFIX}/plans" else ORDINARY_BYTES
+
+
+def max_quotes(path: str) -> int:
+    """Return how many quotation marks a JSON body may have: two for each name and string."""
+    return PLAN_QUOTES if path == f"{operator_api.API_PREFIX}/plans" else MAX_QUOTES
+
+
+def json_problem(body: bytes, quotes: int = MAX_QUOTES) -> str | None:
+    """Return why a body is refused unparsed, or None.
+
+    Reasons: nesting too deep for a recursive parser, more names than any valid request has, or a
+    NUL character, which PostgreSQL cannot store in text.
+    """
+    if _NUL in body:
+        return "the body contains a NUL character, which is not allowed"
+    if body.count(b'"') - body.count(b'\\"') > quotes:
+        return f"the body has more than {quotes // 2} names and strings"
+    # Most bodies have too few brackets to be nested this deep: skip the exact count.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and nesting_depth(body) > MAX_DEPTH:
+        return f"the body is nested deeper than {MAX_DEPTH} levels"
+    return None
+
+
+def nesting_depth(body: bytes) -> int:
+    """Return the nesting depth of the brackets outside strings."""
+    outside = b"".join(body.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2])
+    brackets = outside.translate(None, delete=_NO_BRACKETS)
+    return max(accumulate(map(_BRACKETS.__getitem__, brackets)), default=0)

@@ -1,25 +1,18 @@
-"""Broker users, one per worker: created and deleted as workers join and leave, and kept in sync with
-them, since a broker that restarted empty has lost all users."""
+"""Broker users, one per worker: created and deleted as workers join and leave."""
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import structlog
 from redis import Redis
-from redis.exceptions import ConnectionError as Unreachable
 from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as TooSlow
 
 from trackfarm.net.safe_urls import database_number, worker_broker_url
-from trackfarm_scheduler.db import registration
-from trackfarm_scheduler.db.database import Database
-from trackfarm_scheduler.loops.leader import Leadership
-from trackfarm_scheduler.policy.broker_acl import acl_rules, user_changes, user_name, worker_of
+from trackfarm_scheduler.policy.broker_acl import acl_rules, user_name
 from trackfarm_scheduler.policy.models import BrokerUser
 
 log = structlog.get_logger(__name__)
 CONNECT_SECONDS = 2.0
-FORGET_SECONDS = 3600.0  # how long to keep the user of a lost worker, which may only be cut off
 
 
 class BrokerUsers:
@@ -91,43 +84,6 @@ class BrokerUsers:
         names = [user_name(worker_id) for worker_id in worker_ids]
         if names:
             self._redis.execute_command("ACL DELUSER", *names)
-
-
-class BrokerUserSync:
-    """Broker user sync. One tick compares all users with all workers. Only a leader acts, and the
-    actions are idempotent if two schedulers run them."""
-
-    def __init__(
-        self,
-        *,
-        database: Database,
-        users: BrokerUsers,
-        leadership: Leadership,
-        clock: Callable[[], float],
-    ) -> None:
-        self._database = database
-        self._users = users
-        self._leadership = leadership
-        self._clock = clock
-
-    def tick(self) -> None:
-        if not self._leadership.leads:
-            return
-        try:
-            # Read before the database: a worker that joins in between is never seen as surplus.
-            present = self._users.list_names()
-        except (Unreachable, TooSlow, OSError):
-            return
-        lost_before = self._clock() - FORGET_SECONDS
-        worker_ids = {worker for name in present if (worker := worker_of(name)) is not None}
-        with self._database.read() as session:
-            wanted = registration.list_broker_users(session, lost_before=lost_before)
-            ended = registration.select_joined(session, worker_ids - set(wanted))
-        changes = user_changes(present, wanted, ended)
-        if changes.missing and self._users.create(changes.missing):
-            log.info("broker_users_created", workers=len(changes.missing))
-        if changes.surplus and self._users.delete(changes.surplus):
-            log.info("broker_users_deleted", workers=len(changes.surplus))
 
 
 def _text(name: bytes | str) -> str:

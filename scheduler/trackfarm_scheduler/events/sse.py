@@ -1,7 +1,5 @@
-"""Server-sent events as bytes (pure). The format is that of the HTML standard, section 9.2.
-
-Subscriber: a bounded buffer of events to send to one client.
-"""
+"""Server-sent events: their bytes, in the format of the HTML standard, section 9.2, and a bounded
+buffer of events to send to one client."""
 
 import asyncio
 import json
@@ -29,6 +27,7 @@ JOB_STATE: Mapping[str, str | None] = {
     "job_out_of_budget": "out_of_budget",
 }
 KINDS = frozenset(TRACK_STATE) | frozenset(JOB_STATE)
+MAX_QUEUED_BYTES = 256 * 1024  # bytes besides the newest text; one second of a farm at full speed
 
 
 def frame(event: str, data: Mapping[str, Any], number: int | None = None) -> bytes:
@@ -41,9 +40,6 @@ def frame(event: str, data: Mapping[str, Any], number: int | None = None) -> byt
 def last_event_id(given: str | None) -> int | None:
     """Parse the `Last-Event-ID` header; None when it is missing or not a number."""
     return int(given) if given and given.isdecimal() and len(given) < 19 else None
-
-
-MAX_QUEUED_BYTES = 256 * 1024  # bytes besides the newest text; one second of a farm at full speed
 
 
 class Subscriber:

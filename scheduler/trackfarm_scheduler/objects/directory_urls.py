@@ -1,7 +1,5 @@
-"""Signatures of the directory store's URLs: pure functions over text and time.
-
-Lifetime limits of signed URLs.
-"""
+"""Signatures of the directory store's URLs, and the lifetime limits of signed URLs: pure functions
+over text and time."""
 
 import hashlib
 import hmac
@@ -10,6 +8,7 @@ from datetime import timedelta
 from enum import Enum
 
 MIN_SECRET_BYTES = 16
+LONGEST = timedelta(days=7)  # the limit of AWS signature version 4
 
 
 class SignatureCheck(Enum):
@@ -58,9 +57,6 @@ def verdict(
     if not hmac.compare_digest(expected.encode(), given.encode(errors="replace")):
         return SignatureCheck.WRONG
     return SignatureCheck.EXPIRED if now >= int(expires) else SignatureCheck.GOOD
-
-
-LONGEST = timedelta(days=7)  # the limit of AWS signature version 4
 
 
 def whole_seconds(lifetime: timedelta) -> int:

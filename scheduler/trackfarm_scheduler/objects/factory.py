@@ -1,7 +1,5 @@
-"""Factory: creates an object store from the settings.
-
-Locations of the source audio that a brief names.
-"""
+"""Factory: creates an object store from the settings, and locates in it the source audio that a brief
+names."""
 
 from datetime import timedelta
 from pathlib import Path

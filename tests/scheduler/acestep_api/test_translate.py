@@ -7,16 +7,16 @@ import pytest
 
 from trackfarm.catalog import Brief
 from trackfarm.model_sets import model_set
-from trackfarm_scheduler.acestep_api.parameters import flattened
-from trackfarm_scheduler.acestep_api.translate import translated
+from trackfarm_scheduler.acestep_api.parameters import flatten_parameters
+from trackfarm_scheduler.acestep_api.translate import translate
 
 TURBO, BASE = model_set("acestep-v15-turbo"), model_set("acestep-v15-base")
 DRAWN = 4_294_967_295
 
 
 def outcome(kind: Any = TURBO, seconds: float | None = None, **given: object) -> Any:
-    fields = flattened({"prompt": "calm"} | given)
-    return translated(fields, kind, draw=lambda: DRAWN, source_seconds=seconds)
+    fields = flatten_parameters({"prompt": "calm"} | given)
+    return translate(fields, kind, draw=lambda: DRAWN, source_seconds=seconds)
 
 
 def brief(kind: Any = TURBO, seconds: float | None = None, **given: object) -> Brief:

@@ -86,7 +86,7 @@ def test_a_file_that_is_gone_is_named_and_the_rest_is_given(api: ApiFixture, job
 def test_an_archive_of_too_many_is_asked_for_in_parts(
     api: ApiFixture, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracks, "MOST", 2)
+    monkeypatch.setattr(tracks, "MAX_TRACKS", 2)
     assert "?first=" in problem(api.get(f"jobs/{job}/artifacts.zip"), 422)["detail"]
     assert len(opened(api.get(f"jobs/{job}/artifacts.zip", first=2)).namelist()) == 2
     assert len(opened(api.get(f"jobs/{job}/artifacts.zip", last=2)).namelist()) == 3

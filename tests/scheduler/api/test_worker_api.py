@@ -18,7 +18,7 @@ from trackfarm.protocol.accounts import (
     NewApiKey,
     Scope,
 )
-from trackfarm_scheduler.api.openapi import AuthKind, route_auths
+from trackfarm_scheduler.api.route_auth import AuthKind, route_auths
 from trackfarm_scheduler.auth.credential_cache import api_key_cache
 from trackfarm_scheduler.db.tables import JobRow, TrackRow
 from trackfarm_scheduler.db.tables_access import ApiKeyRow

@@ -15,9 +15,10 @@ from tests.scheduler.farm_fixture import FarmFixture
 from tests.servers.presence import require
 from tests.servers.process import free_port
 from tests.servers.redis import RedisServer, redis_binaries, redis_server
-from trackfarm_scheduler.broker.users import FORGET_SECONDS, BrokerUsers, BrokerUserSync
+from trackfarm_scheduler.broker.users import BrokerUsers
 from trackfarm_scheduler.db import workers
 from trackfarm_scheduler.db.registration import WorkerCredentials
+from trackfarm_scheduler.loops.broker_user_sync import FORGET_SECONDS, BrokerUserSync
 from trackfarm_scheduler.policy.broker_acl import user_name
 from trackfarm_scheduler.policy.models import BrokerUser
 

@@ -73,7 +73,9 @@ def test_a_small_farm_is_surveyed_anew(sqlite_farm: FarmFixture) -> None:
 
 
 def test_a_large_farm_is_surveyed_beside_the_scrapes(sqlite_farm: FarmFixture) -> None:
-    surveyor = Surveyor(sqlite_farm.database, Broker(NOBODY), sqlite_farm.clock, small=0, rest=0.0)
+    surveyor = Surveyor(
+        sqlite_farm.database, Broker(NOBODY), sqlite_farm.clock, small_farm=0, rest_factor=0.0
+    )
     assert surveyor.newest().tracks.pending == 0
     sqlite_farm.submit(briefs(3))
     assert surveyor.newest().tracks.pending == 0, "the last survey is shown, a new one starts"
@@ -86,7 +88,9 @@ def test_a_large_farm_is_surveyed_beside_the_scrapes(sqlite_farm: FarmFixture) -
 
 
 def test_a_survey_of_a_large_farm_rests(sqlite_farm: FarmFixture) -> None:
-    surveyor = Surveyor(sqlite_farm.database, Broker(NOBODY), sqlite_farm.clock, small=0, rest=1e9)
+    surveyor = Surveyor(
+        sqlite_farm.database, Broker(NOBODY), sqlite_farm.clock, small_farm=0, rest_factor=1e9
+    )
     first = surveyor.newest()
     sqlite_farm.submit(briefs(3))
     assert surveyor.newest() is first
