@@ -64,7 +64,7 @@ class FleetFixture:
             FleetSettings.model_validate(options),
             self.farm,
             [self.provider],
-            tags=Tags(self.farm.term().farm),
+            tags=Tags(self.farm.fleet_lease().farm),
             now=self.account.clock,
         )
 
@@ -144,7 +144,7 @@ def world_at(name: str, api: ApiFixture, kind: str = "tiny") -> Iterator[FleetFi
     key = SecretStr(fake_runpod.KEY if is_runpod else fake_vast.KEY)
     make = RunPodProvider if is_runpod else VastProvider
     with scripted_server(fake.reply) as server, FleetClient(api.url, API_KEY, patience=0) as farm:
-        prefix = Tags(farm.term().farm).prefix
+        prefix = Tags(farm.fleet_lease().farm).prefix
         clock, sleep = account.clock, account.sleep
         provider = make(key, prefix=prefix, url=server.url, now=clock, sleep=sleep)
         try:

@@ -33,8 +33,8 @@ Since = Annotated[float, Query(ge=0, le=1e11, allow_inf_nan=False)]
 FOREVER = 1e11
 
 
-@router.post("/term")
-def hold_term(
+@router.post("/lease")
+def acquire_lease(
     request: fleet_api.FleetLeaseRequest, farm: TheFarm, _caller: Operator
 ) -> fleet_api.FleetLease:
     """Acquire or renew the fleet's leader lease; returns the current leader."""
@@ -46,8 +46,8 @@ def hold_term(
         return fleet_state.lease_view(name, lease, now)
 
 
-@router.get("/term")
-def show_term(farm: TheFarm, _caller: Reader) -> fleet_api.FleetLease:
+@router.get("/lease")
+def show_lease(farm: TheFarm, _caller: Reader) -> fleet_api.FleetLease:
     """Return the current leader of the fleet, and the farm name in the tags of its machines."""
     with farm.database.read() as session:
         name, lease = fleet_state.find_farm_name(session), leader_leases.find(session, FLEET)
@@ -57,15 +57,15 @@ def show_term(farm: TheFarm, _caller: Reader) -> fleet_api.FleetLease:
     return fleet_state.lease_view(name, lease, farm.clock())
 
 
-@router.delete("/term/{holder}", status_code=204)
-def resign(holder: str, farm: TheFarm, _caller: Operator) -> None:
+@router.delete("/lease/{holder}", status_code=204)
+def release_lease(holder: str, farm: TheFarm, _caller: Operator) -> None:
     """Release the leader lease, so that another process need not wait for it to expire."""
     with farm.database.write() as session:
         leader_leases.release(session, FLEET, holder)
 
 
-@router.get("/situation")
-def situation(
+@router.get("/state")
+def show_state(
     farm: TheFarm, _caller: Operator, ended_since: Since = FOREVER
 ) -> fleet_api.FleetState:
     """Return the state that the autoscaler decides by: rentals, workers, demand and speeds.
@@ -73,9 +73,11 @@ def situation(
     Rentals that ended at or after `ended_since` (Unix seconds) are included. The demand has no job
     names, because the fleet serves all owners.
     """
-    now, term = farm.clock(), show_term(farm, _caller)
+    now, lease = farm.clock(), show_lease(farm, _caller)
     with farm.database.read() as session:
-        return fleet_state.situation(session, farm.demands, now, term=term, ended_since=ended_since)
+        return fleet_state.fleet_state(
+            session, farm.demands, now, lease=lease, ended_since=ended_since
+        )
 
 
 @router.get("/rentals")
@@ -91,8 +93,8 @@ def list_rentals(
         return [rentals.view(row) for row in rows]
 
 
-@router.get("/stays")
-def list_stays(
+@router.get("/usage")
+def list_usage(
     farm: TheFarm,
     caller: Operator,
     ended_since: Since = FOREVER,
@@ -113,7 +115,7 @@ def list_stays(
 
 
 @router.post("/rentals", status_code=201)
-def intend(
+def create_intent(
     request: fleet_api.RentalIntent, farm: TheFarm, caller: Operator
 ) -> fleet_api.IntentAnswer:
     """Record the intent to rent a machine, before it is requested from the provider.
@@ -126,7 +128,9 @@ def intend(
         _up_to_date(),
     ):
         leader_leases.require_epoch(change.session, FLEET, request.epoch)
-        row, invitation = rentals.intend(change.session, plan, farm.clock(), made_by=caller.owner)
+        row, invitation = rentals.create_intent(
+            change.session, plan, farm.clock(), made_by=caller.owner
+        )
     return fleet_api.IntentAnswer(rental=rentals.view(row), token=invitation.token)
 
 
@@ -146,13 +150,13 @@ def move(
     return rentals.view(row)
 
 
-@router.post("/rentals/{tag}/dismiss")
-def dismiss(
-    tag: str, request: fleet_api.ReleaseRequestAnswer, farm: TheFarm, caller: Operator
+@router.post("/rentals/{tag}/release")
+def request_release(
+    tag: str, request: fleet_api.ReleaseRequest, farm: TheFarm, caller: Operator
 ) -> fleet_api.RentalInfo:
     """Ask the fleet's leader to drain a rental and return the machine."""
-    with audited_transaction(farm, caller.actor, "rental.dismiss", tag) as change:
-        row = rentals.dismiss(change.session, tag, request.reason)
+    with audited_transaction(farm, caller.actor, "rental.release", tag) as change:
+        row = rentals.request_release(change.session, tag, request.reason)
         if row is None:
             raise _unknown(tag)
     return rentals.view(row)
@@ -197,9 +201,7 @@ def _up_to_date() -> Iterator[None]:
     try:
         yield
     except NotLeading:
-        raise ApiError(
-            409, "another fleet process is the leader now; reload the situation"
-        ) from None
+        raise ApiError(409, "another fleet process is the leader now; reload the state") from None
     except Stale as error:
         raise ApiError(409, f"{error}; reload and retry") from None
 

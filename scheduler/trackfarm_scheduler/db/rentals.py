@@ -30,14 +30,14 @@ _REPORTED = (AttemptState.DONE, AttemptState.FAILED, AttemptState.FORGIVEN)
 _INTERRUPTED = (AttemptState.EXPIRED, AttemptState.RELEASED)
 _AT_WORK = (Stage.COMPUTING, Stage.FINISHING)
 _PLANNED = frozenset(fleet_api.RentalPlan.model_fields)
-_STANDING = frozenset(fleet_api.RentalStatus.model_fields) - {"prices"}
+_STATUS = frozenset(fleet_api.RentalStatus.model_fields) - {"prices"}
 
 
 class Stale(Exception):
     """The rental is not in the state or version that the writer assumed."""
 
 
-def intend(
+def create_intent(
     session: Session, plan: fleet_api.RentalPlan, now: float, *, made_by: str
 ) -> tuple[RentalRow, invitations.CreatedInvitation]:
     """Record the intent to rent a machine, and invite its workers. A repeated intent replaces the
@@ -61,21 +61,21 @@ def intend(
 def move(
     session: Session, tag: str, move: fleet_api.RentalMove, now: float
 ) -> tuple[RentalRow, Sequence[str]] | None:
-    """Write the new standing; return the row and the ids of the workers that this ended, or None if
+    """Write the new status; return the row and the ids of the workers that this ended, or None if
     there is no such rental. Raises Stale for another version or an impossible transition."""
     row = by_tag(session, tag, lock=True)
     if row is None:
         return None
-    if row.version == move.version + 1 and _standing(row) == move.standing:
+    if row.version == move.version + 1 and _status(row) == move.status:
         return row, ()  # repeated, because the response was lost
     if row.version != move.version:
         raise Stale(f"rental {tag} is at version {row.version}, not at {move.version}")
-    before, after = RentalState(row.state), move.standing.state
+    before, after = RentalState(row.state), move.status.state
     if not RENTAL.reaches(before, after):
         raise Stale(f"rental {tag} is {before} and never becomes {after}")
-    for name in _STANDING:
-        setattr(row, name, getattr(move.standing, name))
-    row.prices = json.dumps([p.model_dump() for p in move.standing.prices])
+    for name in _STATUS:
+        setattr(row, name, getattr(move.status, name))
+    row.prices = json.dumps([p.model_dump() for p in move.status.prices])
     row.version += 1
     session.add(row)
     if after is not before:
@@ -83,7 +83,7 @@ def move(
     return row, _end_access(session, row, now) if after is RentalState.ENDED else ()
 
 
-def dismiss(session: Session, tag: str, reason: str) -> RentalRow | None:
+def request_release(session: Session, tag: str, reason: str) -> RentalRow | None:
     """Record the operator's request to release a rental; the fleet's leader carries it out."""
     row = by_tag(session, tag, lock=True)
     if row is not None and row.state != RentalState.ENDED and not row.dismissed:
@@ -168,9 +168,9 @@ def view(row: RentalRow) -> fleet_api.RentalInfo:
     return fleet_api.RentalInfo(
         id=row.id,
         plan=_plan(row),
-        standing=_standing(row),
+        status=_status(row),
         version=row.version,
-        dismissed=row.dismissed,
+        release_reason=row.dismissed,
     )
 
 
@@ -178,8 +178,8 @@ def _plan(row: RentalRow) -> fleet_api.RentalPlan:
     return fleet_api.RentalPlan.model_validate({name: getattr(row, name) for name in _PLANNED})
 
 
-def _standing(row: RentalRow) -> fleet_api.RentalStatus:
-    fields = {name: getattr(row, name) for name in _STANDING}
+def _status(row: RentalRow) -> fleet_api.RentalStatus:
+    fields = {name: getattr(row, name) for name in _STATUS}
     return fleet_api.RentalStatus.model_validate(fields | {"prices": json.loads(row.prices)})
 
 

@@ -36,14 +36,14 @@ def test_a_rental_is_written_read_and_accounted_for(farm: FarmFixture) -> None:
     with farm.database.write() as session:
         lease = leader_leases.acquire(session, FLEET, "one", seconds=60, now=farm.clock())
         name = fleet_state.ensure_farm_name(session)
-        row, _ = rentals.intend(session, plan(farm), farm.clock(), made_by="operator")
+        row, _ = rentals.create_intent(session, plan(farm), farm.clock(), made_by="operator")
         assert row.state == RentalState.INTENDED
     joined = RentalStatus(
         state=RentalState.JOINED, since=1, price_per_hour=0.4, provider_id="7", created_at=1
     )
     with farm.database.write() as session:
         leader_leases.require_epoch(session, FLEET, lease.epoch)
-        move = RentalMove(epoch=lease.epoch, version=0, standing=joined)
+        move = RentalMove(epoch=lease.epoch, version=0, status=joined)
         assert rentals.move(session, TAG, move, farm.clock()) is not None
     worker = farm.join("rented", rental_tag=TAG, price_per_hour=0.4)
     farm.beat(worker)
@@ -52,12 +52,17 @@ def test_a_rental_is_written_read_and_accounted_for(farm: FarmFixture) -> None:
     farm.clock.advance(7)
     with farm.database.read(streamed=True) as session:
         term = fleet_state.lease_view(name, lease, farm.clock())
-        look = fleet_state.situation(session, Demands(), farm.clock(), term=term, ended_since=0)
+        look = fleet_state.fleet_state(session, Demands(), farm.clock(), lease=term, ended_since=0)
         (stay,) = usage_of(session, rentals.known(session, ended_since=0), owner="somebody")
     (demand,), (seen_worker,) = look.demands, look.workers
     assert (sum(s.count for s in demand.shapes), sum(demand.waiting.values())) == (3, 3)
     assert demand.jobs[0].budget == 3.0 - farm.job(job).spent
-    assert (seen_worker.tag, seen_worker.idle, seen_worker.shards, seen_worker.tracks_done) == (
+    assert (
+        seen_worker.tag,
+        seen_worker.idle_seconds,
+        seen_worker.shards,
+        seen_worker.tracks_done,
+    ) == (
         TAG,
         7,
         0,
@@ -100,7 +105,7 @@ def test_what_took_long_to_count_is_told_again_until_there_is_more_or_time_has_p
 def test_the_work_of_a_rental_is_found_by_indexes(sqlite_farm: FarmFixture) -> None:
     statements: list[str] = []
     with sqlite_farm.database.write() as session:
-        rentals.intend(session, plan(sqlite_farm), sqlite_farm.clock(), made_by="operator")
+        rentals.create_intent(session, plan(sqlite_farm), sqlite_farm.clock(), made_by="operator")
     sqlite_farm.join("rented", rental_tag=TAG)
     with sqlite_farm.database.read() as session:
         connection = session.connection()
