@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fleet.fakes import runpod, vast
-from tests.fleet.fakes.account import Account, Mishap
+from tests.fleet.fakes.account import Account, Fault
 from tests.servers.process import wait_until
 from tests.servers.scripted_http import scripted_server
 from trackfarm_worker import self_terminate
@@ -55,7 +55,7 @@ def test_it_ends_itself_and_nothing_else(place: Place) -> None:
 def test_it_keeps_asking_while_the_provider_is_away(place: Place) -> None:
     ours = place.rental()
     assert ours is not None
-    place.account.befall("terminate", *[Mishap.SERVER_ERROR] * 8, Mishap.HANGS_UP_BEFORE)
+    place.account.inject("terminate", *[Fault.SERVER_ERROR] * 8, Fault.HANGS_UP_BEFORE)
     assert self_terminate.end(ours, wait=place.later)
     assert place.running() == [place.other.id]
 

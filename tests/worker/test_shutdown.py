@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.fleet.fakes import runpod
-from tests.fleet.fakes.account import Account, Mishap
+from tests.fleet.fakes.account import Account, Fault
 from tests.servers.scripted_http import scripted_server
 from trackfarm_worker.settings import ABANDONED, CANNOT_CONTINUE
 
@@ -96,7 +96,7 @@ def test_what_hangs_is_ended_all_the_same(seconds: float) -> None:
 def test_a_forsaken_worker_is_given_back_however_long_its_provider_is_away(how: str) -> None:
     account = Account()
     ours = account.rent(tag="tf-hotel-1", gpu="L4", gpus=1, price=0.4, env={})
-    account.befall("terminate", *[Mishap.SERVER_ERROR] * 5)
+    account.inject("terminate", *[Fault.SERVER_ERROR] * 5)
     with scripted_server(runpod.FakeRunPod(account).reply) as server:
         code, _ = drained(how, 0.2, PROVIDER=server.url, **runpod.inside(ours))
     assert code == ABANDONED
