@@ -1,4 +1,4 @@
-"""The bench of what stands behind an engine: a device that only waits, real codecs, real uploads."""
+"""Pipeline bench: a device that only waits, real codecs, real uploads."""
 
 import subprocess
 import sys

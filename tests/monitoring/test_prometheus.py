@@ -57,6 +57,7 @@ def test_prometheus_rules_use_existing_metrics() -> None:
     metric_names = exported() | set(records())
     for path in RULES:
         used = re.findall(r"[a-z_:]*trackfarm_[\w:]+", path.read_text())
+        assert used, path.name
         assert set(used) <= metric_names, path.name
 
 

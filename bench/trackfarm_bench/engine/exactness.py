@@ -46,8 +46,8 @@ class Comparer:
         return self._latents(self._materials([track]))[0]
 
     def _materials(self, tracks: Sequence[EngineTrack]) -> list[Material]:
-        grounds = [self._conditioner.ground(one) for one in jobs(tracks, self._model_set)]
-        return self._conditioner.materials(grounds)
+        encoded = [self._conditioner.ground(track) for track in jobs(tracks, self._model_set)]
+        return self._conditioner.materials(encoded)
 
     def _latents(self, materials: Sequence[Material]) -> list[torch.Tensor]:
         denoised, _ = self._denoiser.denoise(materials, lambda *_: ())

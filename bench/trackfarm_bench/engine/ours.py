@@ -20,7 +20,7 @@ from trackfarm_worker.engine.protocol import EngineTrack, Finished, Setup, Stage
 
 
 @dataclass(frozen=True, slots=True)
-class EngineSeconds:
+class EngineResult:
     """The result of a batch of `tracks`: wall seconds, seconds by stage, and passes through the
     DiT."""
 
@@ -63,7 +63,7 @@ class EngineBench:
         self._passes = 0
         pipeline.transformer.register_forward_pre_hook(self._count)
 
-    def make(self, tracks: Sequence[EngineTrack]) -> EngineSeconds:
+    def make(self, tracks: Sequence[EngineTrack]) -> EngineResult:
         """Make all tracks in one batch, to files, which are removed again.
 
         Raises RuntimeError if a track cannot be made, torch.OutOfMemoryError if all together
@@ -74,7 +74,10 @@ class EngineBench:
         self._ledger.reset()
         reset_peak(self._device.kind)
         began = time.perf_counter()
-        results = [written(one) if isinstance(one, Sound) else one for one in self._made(tracks)]
+        results = [
+            written(track) if isinstance(track, Sound) else track
+            for track in self._make_all(tracks)
+        ]
         self._device.synchronise()
         seconds = time.perf_counter() - began
         finished = [result for result in results if isinstance(result, Finished)]
@@ -82,7 +85,7 @@ class EngineBench:
             result.path.unlink()
         if len(finished) < len(tracks):
             raise RuntimeError(f"not all tracks were made: {results}")
-        return EngineSeconds(
+        return EngineResult(
             tracks=len(tracks),
             seconds=seconds,
             condition=sum(result.timings.condition for result in finished),
@@ -92,9 +95,9 @@ class EngineBench:
             peak_gb=peak_gb(self._device.kind),
         )
 
-    def _made(self, tracks: Sequence[EngineTrack]) -> list[Made]:
+    def _make_all(self, tracks: Sequence[EngineTrack]) -> list[Made]:
         try:
-            return list(self._maker.make(jobs(tracks, self._model_set), Unwatched()))
+            return list(self._maker.make(jobs(tracks, self._model_set), NoProgress()))
         except BaseException:
             # Time booked for a failed batch must not count for the next one.
             for track in tracks:
@@ -105,7 +108,7 @@ class EngineBench:
         self._passes += 1
 
 
-class Unwatched:
+class NoProgress:
     """Progress listener that ignores events and never stops a track."""
 
     def tell(self, track_ids: Sequence[int], stage: Stage, step: int, steps: int) -> None:
@@ -118,10 +121,10 @@ class Unwatched:
 def jobs(tracks: Sequence[EngineTrack], model_set: ModelSet) -> list[EngineJob]:
     """Return the engine's jobs. Raises RuntimeError for a track that the engine rejects."""
     results = [engine_job(track, model_set, f"bench-{track.track_id}") for track in tracks]
-    refused = [one for one in results if not isinstance(one, EngineJob)]
+    refused = [track for track in results if not isinstance(track, EngineJob)]
     if refused:
         raise RuntimeError(f"the engine rejects these tracks: {refused}")
-    return [one for one in results if isinstance(one, EngineJob)]
+    return [track for track in results if isinstance(track, EngineJob)]
 
 
 def reset_peak(kind: str) -> None:

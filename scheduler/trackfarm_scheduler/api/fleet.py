@@ -152,7 +152,7 @@ def move(
 
 @router.post("/rentals/{tag}/release")
 def request_release(
-    tag: str, request: fleet_api.ReleaseRequest, farm: TheFarm, caller: Operator
+    tag: str, request: fleet_api.RentalReleaseRequest, farm: TheFarm, caller: Operator
 ) -> fleet_api.RentalInfo:
     """Ask the fleet's leader to drain a rental and return the machine."""
     with audited_transaction(farm, caller.actor, "rental.release", tag) as change:
