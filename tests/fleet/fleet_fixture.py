@@ -13,12 +13,12 @@ from pydantic import SecretStr
 
 from tests.fleet.fakes import runpod as fake_runpod
 from tests.fleet.fakes import vast as fake_vast
-from tests.fleet.fakes.account import Account, Machine
+from tests.fleet.fakes.account import Account, FakeMachine
 from tests.scheduler.api_fixture import API_KEY, ApiFixture
 from tests.servers.scripted_http import scripted_server
 from trackfarm.protocol.fleet import RentalInfo
 from trackfarm.protocol.operator import TrackState
-from trackfarm_fleet.app import build
+from trackfarm_fleet.app import build_reconciler
 from trackfarm_fleet.autoscaler.policy import RentalPolicy
 from trackfarm_fleet.providers.base import Provider
 from trackfarm_fleet.providers.runpod import RunPodProvider
@@ -35,12 +35,12 @@ TICK_S = 20.0
 
 
 @dataclass
-class Rig:
+class FakeWorker:
     """The worker of a machine: its token, and its current shard."""
 
     worker_id: str
     token: str
-    holds: ShardOffer | None = None
+    offer: ShardOffer | None = None
 
 
 class FleetFixture:
@@ -53,26 +53,26 @@ class FleetFixture:
         self.provider = provider
         self.kind = kind
         self.farm = farm
-        self.rigs: dict[str, Rig] = {}
+        self.fake_workers: dict[str, FakeWorker] = {}
         self.speed: dict[str, float] = {}
         self.job = ""
-        self.fleet = self.another_fleet()
+        self.fleet = self.new_reconciler()
 
-    def another_fleet(self, **settings: Any) -> Reconciler:
-        options = {"image": "registry.example/worker:1", "term_seconds": 60, **settings}
-        return build(
+    def new_reconciler(self, **settings: Any) -> Reconciler:
+        options = {"image": "registry.example/worker:1", "lease_seconds": 60, **settings}
+        return build_reconciler(
             FleetSettings.model_validate(options),
             self.farm,
             [self.provider],
-            tags=Tags(self.farm.term().farm),
+            tags=Tags(self.farm.fleet_lease().farm),
             now=self.account.clock,
         )
 
     def step(
-        self, mandate: RentalPolicy | None = None, *, seconds: float = TICK_S
+        self, policy: RentalPolicy | None = None, *, seconds: float = TICK_S
     ) -> ReconcileResult:
         self.live(seconds)
-        return self.fleet.round(mandate or RentalPolicy())
+        return self.fleet.reconcile(policy or RentalPolicy())
 
     def live(self, seconds: float) -> None:
         """Advance the clock, the machines and the scheduler, without the fleet."""
@@ -83,49 +83,49 @@ class FleetFixture:
             now = self.scene.clock()
             workers.mark_silent_lost(session, silent_since=now - 3 * TICK_S, now=now)
 
-    def _live(self, machine: Machine) -> None:
-        rig = self.rigs.get(machine.id)
+    def _live(self, machine: FakeMachine) -> None:
+        fake_worker = self.fake_workers.get(machine.id)
         stopped = machine.ended_at is not None or machine.stopped or machine.broken
         if stopped or self.account.clock.now < machine.boots_at:
-            self.rigs.pop(machine.id, None)
+            self.fake_workers.pop(machine.id, None)
             return
-        rig = rig or self._joined(machine)
-        if rig is not None and self._beats(rig):
-            self._work(rig)
+        fake_worker = fake_worker or self._joined(machine)
+        if fake_worker is not None and self._beats(fake_worker):
+            self._work(fake_worker)
 
-    def _joined(self, machine: Machine) -> Rig | None:
-        facts = {"gpu": machine.gpu, "memory_mib": 24_564, "model_set": self.kind}
-        wish = {"name": machine.tag, "nonce": f"nonce of {machine.id}", **facts}
+    def _joined(self, machine: FakeMachine) -> FakeWorker | None:
+        hardware = {"gpu": machine.gpu, "memory_mib": 24_564, "model_set": self.kind}
+        request = {"name": machine.tag, "nonce": f"nonce of {machine.id}", **hardware}
         token = machine.env.get("TRACKFARM_WORKER_JOIN_TOKEN")
         if token is None:
             return None  # not a machine of this farm
-        answer = self.api.say("register", token, wish)
+        answer = self.api.say("register", token, request)
         if answer.status_code != 200:
             return None
         registration = answer.json()
-        self.rigs[machine.id] = Rig(registration["worker_id"], registration["token"])
-        return self.rigs[machine.id]
+        self.fake_workers[machine.id] = FakeWorker(registration["worker_id"], registration["token"])
+        return self.fake_workers[machine.id]
 
-    def _beats(self, rig: Rig) -> bool:
+    def _beats(self, fake_worker: FakeWorker) -> bool:
         """Finish the current shard and send a heartbeat; return False if told to leave."""
-        if rig.holds is not None:
-            self.scene.finish(self.scene.worker(rig.worker_id), rig.holds)
-            rig.holds = None
-        answer = self.api.say("heartbeat", rig.token)
+        if fake_worker.offer is not None:
+            self.scene.finish(self.scene.worker(fake_worker.worker_id), fake_worker.offer)
+            fake_worker.offer = None
+        answer = self.api.say("heartbeat", fake_worker.token)
         if answer.status_code != 200:
             return False
         if any(c["kind"] == "drain" for c in answer.json()["commands"]):
-            self.api.say("leave", rig.token)
+            self.api.say("leave", fake_worker.token)
             return False
         return True
 
-    def _work(self, rig: Rig) -> None:
+    def _work(self, fake_worker: FakeWorker) -> None:
         waiting = self.scene.made_by(self.job, TrackState.PENDING)[:SHARD] if self.job else []
-        worker = self.scene.worker(rig.worker_id)
+        worker = self.scene.worker(fake_worker.worker_id)
         offer = self.scene.try_offer(worker, self.job, waiting) if waiting else None
         if offer is not None:
             self.scene.claim(worker, offer)
-            rig.holds = offer
+            fake_worker.offer = offer
 
     def rentals(self) -> list[RentalInfo]:
         return self.farm.rentals(ended_since=0.0)
@@ -135,8 +135,8 @@ class FleetFixture:
 
 
 @contextmanager
-def world_at(name: str, api: ApiFixture, kind: str = "tiny") -> Iterator[FleetFixture]:
-    """Yield a world with an account at RunPod or Vast."""
+def open_fleet_fixture(name: str, api: ApiFixture, kind: str = "tiny") -> Iterator[FleetFixture]:
+    """Yield a fixture with an account at RunPod or Vast."""
     account = Account()
     account.clock = api.farm.clock
     is_runpod = name == "runpod"
@@ -147,7 +147,7 @@ def world_at(name: str, api: ApiFixture, kind: str = "tiny") -> Iterator[FleetFi
         scripted_server(fake.reply) as server,
         FleetClient(api.url, API_KEY, retry_seconds=0) as farm,
     ):
-        prefix = Tags(farm.term().farm).prefix
+        prefix = Tags(farm.fleet_lease().farm).prefix
         clock, sleep = account.clock, account.sleep
         provider = make(key, prefix=prefix, url=server.url, now=clock, sleep=sleep)
         try:

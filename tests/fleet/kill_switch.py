@@ -22,7 +22,7 @@ class KillSwitch:
 
     pid: int = 0
     moment: tuple[str, bool] | None = None
-    heard: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
 
     def around(
         self, reply: ReplyFunction, name_of: Callable[[ReceivedRequest], str]
@@ -31,7 +31,7 @@ class KillSwitch:
 
         def watched(request: ReceivedRequest) -> Reply:
             name = name_of(request)
-            self.heard.append(name)
+            self.calls.append(name)
             if self._trips(name, after=False):
                 return Reply(0)
             answer = reply(request)
@@ -68,17 +68,17 @@ def call_to_farm(request: ReceivedRequest) -> str:
     parts = request.path.removeprefix("/api/v1/fleet/").split("/")
     match request.method, parts:
         case "PUT", ["rentals", _]:
-            return f"note {_becomes(request.json['standing'])}"
+            return f"note {_becomes(request.json['status'])}"
         case "POST", ["rentals", _, verb]:
             return verb
         case "POST", ["rentals"]:
-            return "intend"
+            return "create intent"
     return parts[0]
 
 
-def _becomes(standing: dict[str, Any]) -> str:
-    asked = standing["state"] == "ending" and standing["asked_to_end_at"] is not None
-    return "asked to end" if asked else str(standing["state"])
+def _becomes(status: dict[str, Any]) -> str:
+    request = status["state"] == "ending" and status["asked_to_end_at"] is not None
+    return "asked to end" if request else str(status["state"])
 
 
 def call_to_runpod(request: ReceivedRequest) -> str:
