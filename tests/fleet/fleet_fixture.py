@@ -99,7 +99,7 @@ class FleetFixture:
         token = machine.env.get("TRACKFARM_WORKER_JOIN_TOKEN")
         if token is None:
             return None  # not a machine of this farm
-        answer = self.api.say("register", token, wish)
+        answer = self.api.post_as_worker("register", token, wish)
         if answer.status_code != 200:
             return None
         registration = answer.json()
@@ -111,16 +111,16 @@ class FleetFixture:
         if rig.holds is not None:
             self.scene.finish(self.scene.worker(rig.worker_id), rig.holds)
             rig.holds = None
-        answer = self.api.say("heartbeat", rig.token)
+        answer = self.api.post_as_worker("heartbeat", rig.token)
         if answer.status_code != 200:
             return False
         if any(c["kind"] == "drain" for c in answer.json()["commands"]):
-            self.api.say("leave", rig.token)
+            self.api.post_as_worker("leave", rig.token)
             return False
         return True
 
     def _work(self, rig: Rig) -> None:
-        waiting = self.scene.made_by(self.job, TrackState.PENDING)[:SHARD] if self.job else []
+        waiting = self.scene.owned_tracks(self.job, TrackState.PENDING)[:SHARD] if self.job else []
         worker = self.scene.worker(rig.worker_id)
         offer = self.scene.try_offer(worker, self.job, waiting) if waiting else None
         if offer is not None:
