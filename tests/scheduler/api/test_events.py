@@ -29,7 +29,7 @@ from trackfarm_scheduler.db.events import JournalEvent
 from trackfarm_scheduler.web import build_app
 
 LONG = "x" * 100_000
-Told = tuple[str, dict[str, Any]]
+ReceivedEvent = tuple[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +37,16 @@ def served() -> Iterator[tuple[Switch, str]]:
     """As in other modules, but with small send buffers."""
     switch = Switch()
     switch.app = FastAPI()
-    with listening_socket() as (subscriber, url):
-        subscriber.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
-        with serve_app(switch, subscriber):
+    with listening_socket() as (listener, url):
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        with serve_app(switch, listener):
             yield switch, url
 
 
 @contextmanager
 def listening(
     api: ApiFixture, path: str, *, key: str = API_KEY, after: int | None = None
-) -> Iterator[Iterator[Told]]:
+) -> Iterator[Iterator[ReceivedEvent]]:
     """Open a stream and iterate over its events."""
     headers = {**bearer(key), "Accept": "text/event-stream"}
     if after is not None:
@@ -57,7 +57,7 @@ def listening(
         yield events(response)
 
 
-def events(response: httpx.Response) -> Iterator[Told]:
+def events(response: httpx.Response) -> Iterator[ReceivedEvent]:
     kind = ""
     for line in response.iter_lines():
         name, _, value = line.partition(": ")
@@ -67,10 +67,10 @@ def events(response: httpx.Response) -> Iterator[Told]:
             yield kind, json.loads(value)
 
 
-def until(told: Iterator[Told], kind: str) -> list[Told]:
+def until(stream: Iterator[ReceivedEvent], kind: str) -> list[ReceivedEvent]:
     """Read all events up to the first of this kind."""
     received = []
-    for event in told:
+    for event in stream:
         received.append(event)
         if event[1].get("kind") == kind:
             return received
