@@ -13,6 +13,7 @@ from tests.scheduler.farm_fixture import LEASE_SECONDS, FarmFixture
 from tests.servers.asgi import listening_socket, serve_app
 from trackfarm.catalog import Brief
 from trackfarm.planning import load_prices
+from trackfarm.protocol.accounts import NewApiKey
 from trackfarm_scheduler.broker.client import Broker
 from trackfarm_scheduler.broker.users import BrokerUsers
 from trackfarm_scheduler.loop import Loop
@@ -34,37 +35,46 @@ class ApiFixture:
         self.http = httpx.Client(base_url=url, timeout=60)
 
     def get(self, path: str, *, key: str = API_KEY, **params: Any) -> httpx.Response:
-        return self.http.get(f"/api/v1/{path}", headers=_bearer(key), params=params)
+        return self.http.get(f"/api/v1/{path}", headers=bearer(key), params=params)
 
     def post(self, path: str, *, key: str = API_KEY) -> httpx.Response:
-        return self.http.post(f"/api/v1/{path}", headers=_bearer(key))
+        return self.http.post(f"/api/v1/{path}", headers=bearer(key))
 
     def submit(
         self, wanted: Iterable[Brief], *, catalog: str = "spa", **header: Any
     ) -> httpx.Response:
         lines = (brief.model_dump_json(exclude_defaults=True) for brief in wanted)
-        return self.send([json.dumps({"catalog": catalog} | header), *lines])
+        return self.send_lines([json.dumps({"catalog": catalog} | header), *lines])
 
-    def send(self, lines: Iterable[str], *, key: str = API_KEY) -> httpx.Response:
+    def send_lines(self, lines: Iterable[str], *, key: str = API_KEY) -> httpx.Response:
         body = (line.encode() + b"\n" for line in lines)
-        return self.http.post("/api/v1/jobs", content=body, headers=_bearer(key))
+        return self.http.post("/api/v1/jobs", content=body, headers=bearer(key))
 
-    def say(self, path: str, token: str, body: dict[str, Any] | None = None) -> httpx.Response:
-        return self.http.post(f"/worker/v1/{path}", headers=_bearer(token), json=body or {})
+    def post_as_worker(
+        self, path: str, token: str, body: dict[str, Any] | None = None
+    ) -> httpx.Response:
+        return self.http.post(f"/worker/v1/{path}", headers=bearer(token), json=body or {})
 
     def register(self, **changes: Any) -> httpx.Response:
         facts = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
-        return self.say("register", JOIN_TOKEN, facts | changes)
+        return self.post_as_worker("register", JOIN_TOKEN, facts | changes)
 
-    def joined(self, **changes: Any) -> dict[str, Any]:
+    def register_worker(self, **changes: Any) -> dict[str, Any]:
         answer = self.register(**changes)
         assert answer.status_code == 200, answer.text
         joined: dict[str, Any] = answer.json()
         return joined
 
 
-def _bearer(key: str) -> dict[str, str]:
+def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def create_key(api: ApiFixture, name: str = "shop", *scopes: str, **facts: Any) -> NewApiKey:
+    body = {"name": name, "scopes": scopes or ("submit",), **facts}
+    answer = api.http.post("/api/v1/keys", headers=bearer(API_KEY), json=body)
+    assert answer.status_code == 201, answer.text
+    return NewApiKey.model_validate(answer.json())
 
 
 def build(farm: FarmFixture, url: str) -> Services:

@@ -70,7 +70,7 @@ def job_id(farm: FarmFixture) -> str:
 
 @pytest.fixture
 def first(farm: FarmFixture, job_id: str) -> int:
-    return farm.ids(job_id)[0]
+    return farm.track_ids(job_id)[0]
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def worker(farm: FarmFixture) -> WorkerRow:
 @pytest.fixture
 def offer(farm: FarmFixture, job_id: str, worker: WorkerRow) -> ShardOffer:
     """An offer of all tracks of the job, claimed by the worker."""
-    return farm.claimed(worker, job_id)
+    return farm.lease(worker, job_id)
 
 
 def _empty(database: Database) -> None:

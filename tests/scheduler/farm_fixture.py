@@ -78,7 +78,7 @@ class FarmFixture(RowQueries):
 
     # Submissions
 
-    def begin(
+    def begin_submission(
         self,
         *,
         catalog: str = "spa",
@@ -97,23 +97,23 @@ class FarmFixture(RowQueries):
             submission.open(session)
         return submission
 
-    def add(self, submission: JobSubmission, chunk: Sequence[Brief]) -> None:
+    def add_briefs(self, submission: JobSubmission, chunk: Sequence[Brief]) -> None:
         with self.database.write() as session:
             submission.add(session, chunk, self.clock())
 
-    def seal(self, submission: JobSubmission) -> SealedJob:
+    def seal_submission(self, submission: JobSubmission) -> SealedJob:
         self.clock.advance(0.001)
         with self.database.write() as session:
             return submission.seal(session)
 
-    def abandon(self, submission: JobSubmission) -> None:
+    def abandon_submission(self, submission: JobSubmission) -> None:
         with self.database.write() as session:
             submission_db.abandon(session, submission.job_id)
 
     def submit(self, wanted: Sequence[Brief], *, catalog: str = "spa", **header: Any) -> SealedJob:
-        submission = self.begin(catalog=catalog, **header)
-        self.add(submission, wanted)
-        return self.seal(submission)
+        submission = self.begin_submission(catalog=catalog, **header)
+        self.add_briefs(submission, wanted)
+        return self.seal_submission(submission)
 
     # Jobs
 
@@ -125,7 +125,7 @@ class FarmFixture(RowQueries):
         with self.database.write() as session:
             return act(session, jobs.find(session, job_id)[0], self.clock())
 
-    def settled(self, job_id: str) -> str:
+    def complete(self, job_id: str) -> str:
         """Return the state of a job after a tick of the job completer."""
         self.completer.tick()
         return self.job(job_id).state
@@ -142,9 +142,9 @@ class FarmFixture(RowQueries):
     # Workers and leases
 
     def join(self, name: str = "gpu", **facts: Any) -> WorkerRow:
-        return self.worker(self.joined(name, **facts).worker_id)
+        return self.worker(self.register(name, **facts).worker_id)
 
-    def joined(self, name: str, **facts: Any) -> WorkerCredentials:
+    def register(self, name: str, **facts: Any) -> WorkerCredentials:
         fields = {"gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"} | facts
         request = RegisterRequest.model_validate({"name": name} | fields)
         tier = tier_of(request.memory_mib)
@@ -155,7 +155,7 @@ class FarmFixture(RowQueries):
     def worker(self, worker_id: str) -> WorkerRow:
         return self.rows(WorkerRow, col(WorkerRow.id) == worker_id)[0]
 
-    def beat(self, worker: WorkerRow, *offers: ShardOffer, **fields: Any) -> set[str]:
+    def heartbeat(self, worker: WorkerRow, *offers: ShardOffer, **fields: Any) -> set[str]:
         """Send a heartbeat about shards; returns the extended leases."""
         progress = [
             ShardProgress(shard_id=o.shard_id, lease_id=o.lease_id, stage=Stage.COMPUTING)
@@ -191,7 +191,7 @@ class FarmFixture(RowQueries):
         """Offer a shard of `ids`, or of all suitable tracks, to a worker; with `race`, tracks
         leased by another worker."""
         fitting = TrackState.LEASED if race else TrackState.PENDING
-        track_ids = tuple(self.made_by(job_id, fitting) if ids is None else ids)
+        track_ids = tuple(self.owned_tracks(job_id, fitting) if ids is None else ids)
         shard = NewShard(worker.id, worker.queue, job_id, track_ids, SECONDS_EACH * len(track_ids))
         with self.database.write() as session:
             sent = offers.create(session, [shard], now=self.clock(), is_speculative=race)
@@ -212,7 +212,7 @@ class FarmFixture(RowQueries):
             )
             leases.record_url_expiry(session, lease.id, self.clock() + URL_SECONDS)
 
-    def claimed(
+    def lease(
         self,
         worker: WorkerRow,
         job_id: str,

@@ -91,5 +91,5 @@ class PlacerFixture:
         for _ in range(int(seconds)):
             self.farm.clock.advance(1)
             for worker in alive:
-                self.farm.beat(worker)
+                self.farm.heartbeat(worker)
             self.rescuer.tick()

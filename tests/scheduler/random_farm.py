@@ -81,12 +81,12 @@ class RandomFarm(TwoSchedulerFarm):
         only its own."""
         holds = self._holds()
         for number, worker in enumerate(self.workers):
-            live = self.farm.beat(worker, *[offer for _, offer in holds])
+            live = self.farm.heartbeat(worker, *[offer for _, offer in holds])
             assert live == {o.lease_id for who, o in holds if who == number}
         self.pass_time(seconds)
 
     def drain(self, who: int) -> None:
-        self.farm.beat(self.workers[who], draining=True)
+        self.farm.heartbeat(self.workers[who], draining=True)
 
     def make(self, pick: int) -> None:
         """Upload results that are not reported yet, and may be late then."""
@@ -110,7 +110,7 @@ class RandomFarm(TwoSchedulerFarm):
             made = [self.farm.upload(offer, i) for i in self._open_under(offer)]
             while offer in [held for _, held in self._holds()]:
                 for worker in self.workers:
-                    self.farm.beat(worker)
+                    self.farm.heartbeat(worker)
                 self.pass_time(LEASE_SECONDS / 2)
             self.dispatch()
             self._deliver(who, who, offer, made)
@@ -186,7 +186,7 @@ class RandomFarm(TwoSchedulerFarm):
             invariants.check(session)
         stored = set(self.farm.objects.content)
         for job_id in self.jobs:
-            assert len(self.farm.ids(job_id)) == TRACKS
+            assert len(self.farm.track_ids(job_id)) == TRACKS
         assert all(number == 1 for number in self.committed.values())
         for artifact in self.farm.artifacts():
             assert artifact.object_key in stored, "a finished track was deleted"

@@ -79,7 +79,7 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
 
     def _refresh(self) -> None:
         for number, worker in enumerate(self.workers):
-            self.farm.beat(worker)
+            self.farm.heartbeat(worker)
             if not self._is_live(number):
                 self.leave_and_join(number)
         with self.database.read() as session:
@@ -128,7 +128,7 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
         queues = {lease.id: lease.queue for lease in self.farm.rows(LeaseRow)}
         at = {
             i: [queues[a.lease_id] for a in opened if a.track_id == i]
-            for i in self.farm.made_by(job_id, TrackState.LEASED)
+            for i in self.farm.owned_tracks(job_id, TrackState.LEASED)
         }
         return [i for i, lanes in at.items() if len(lanes) == 1 and rival.queue not in lanes]
 
@@ -141,7 +141,7 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
         self.leader.orphan_cleaner.tick()
 
     def _deeds(self) -> tuple[int, list[str]]:
-        ended = self.farm.number(LeaseRow, col(LeaseRow.state) == LeaseState.ENDED)
+        ended = self.farm.count(LeaseRow, col(LeaseRow.state) == LeaseState.ENDED)
         return ended, [job.state for job in self.farm.rows(JobRow)]
 
     def change_the_leader(self) -> None:

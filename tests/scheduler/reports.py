@@ -19,6 +19,6 @@ def changed(done: TrackDone, **values: Any) -> TrackDone:
 def fail_all(farm: FarmFixture, job_id: str) -> None:
     """Fail each open track with a kind that is never retried."""
     worker = farm.join()
-    offer = farm.claimed(worker, job_id)
+    offer = farm.lease(worker, job_id)
     ids = [a.track_id for a in farm.attempts(offer)]
     farm.report(worker, offer, failed=[failure(i, FailureKind.BAD_INPUT) for i in ids])

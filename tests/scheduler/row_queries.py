@@ -28,17 +28,17 @@ class RowQueries:
             session.expunge_all()
             return result
 
-    def number(self, table: type[SQLModel], *where: object) -> int:
+    def count(self, table: type[SQLModel], *where: object) -> int:
         with self.database.read() as session:
             statement = select(func.count()).select_from(table).where(*where)  # type: ignore[arg-type]
             return session.scalar(statement) or 0
 
-    def ids(self, job_id: str) -> list[int]:
+    def track_ids(self, job_id: str) -> list[int]:
         """Return the tracks of a job in the catalog's order, whichever job makes them."""
         links = self.rows(JobTrackRow, col(JobTrackRow.job_id) == job_id)
         return [link.track_id for link in sorted(links, key=lambda link: link.ordinal)]
 
-    def made_by(self, job_id: str, state: TrackState) -> list[int]:
+    def owned_tracks(self, job_id: str, state: TrackState) -> list[int]:
         tracks = self.rows(TrackRow, col(TrackRow.job_id) == job_id, col(TrackRow.state) == state)
         return sorted(t.id for t in tracks if t.id is not None)
 
@@ -46,7 +46,7 @@ class RowQueries:
         return self.rows(TrackRow, col(TrackRow.id) == track_id)[0]
 
     def states(self, job_id: str) -> dict[str, int]:
-        wanted = self.ids(job_id)
+        wanted = self.track_ids(job_id)
         return dict(Counter(t.state for t in self.rows(TrackRow) if t.id in wanted))
 
     def artifacts(self) -> list[ArtifactRow]:

@@ -28,8 +28,8 @@ def test_a_plan_is_for_what_waits_on_who_is_here(sqlite_farm: FarmFixture) -> No
     farm.join("other kind", model_set="acestep-v15-turbo")
     job_id = farm.submit(briefs(6, duration=60)).job_id
     worker = farm.join()
-    farm.finish(worker, farm.claimed(worker, job_id, farm.ids(job_id)[:2]))
-    farm.claimed(worker, job_id, farm.ids(job_id)[2:3])
+    farm.finish(worker, farm.lease(worker, job_id, farm.track_ids(job_id)[:2]))
+    farm.lease(worker, job_id, farm.track_ids(job_id)[2:3])
     plan = plan_of(farm, job_id)
     assert plan is not None
     assert plan.tracks == 3, "neither done nor running tracks"
@@ -44,7 +44,7 @@ def test_a_plan_is_for_what_waits_on_who_is_here(sqlite_farm: FarmFixture) -> No
 def test_what_has_nothing_to_make_has_no_plan(sqlite_farm: FarmFixture) -> None:
     worker = sqlite_farm.join()
     job_id = sqlite_farm.submit(briefs(2)).job_id
-    sqlite_farm.finish(worker, sqlite_farm.claimed(worker, job_id))
+    sqlite_farm.finish(worker, sqlite_farm.lease(worker, job_id))
     assert plan_of(sqlite_farm, job_id) is None
 
 

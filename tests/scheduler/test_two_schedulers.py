@@ -33,8 +33,8 @@ def begun(
 
 def test_a_job_is_not_over_while_its_tracks_are_reopened(farm: FarmFixture) -> None:
     worker, job_id = farm.join(), farm.submit(briefs(2)).job_id
-    offer = farm.claimed(worker, job_id)
-    good, bad = farm.ids(job_id)
+    offer = farm.lease(worker, job_id)
+    good, bad = farm.track_ids(job_id)
     farm.report(worker, offer, done=[farm.upload(offer, good)])
     farm.report(worker, offer, failed=[failure(bad, FailureKind.BAD_INPUT)])
     with ThreadPoolExecutor(1) as pool:
@@ -49,21 +49,21 @@ def test_a_job_that_comes_while_the_maker_is_paused_makes_its_tracks_itself(
     farm: FarmFixture,
 ) -> None:
     first = farm.submit(briefs(3)).job_id
-    coming = farm.begin()
+    coming = farm.begin_submission()
     with ThreadPoolExecutor(1) as pool:
         with farm.database.write() as session:
             jobs.pause(session, jobs.find(session, first)[0], farm.clock())
-            farm.add(coming, briefs(4))
-            sealing = begun(farm.database, pool, lambda: farm.seal(coming))
+            farm.add_briefs(coming, briefs(4))
+            sealing = begun(farm.database, pool, lambda: farm.seal_submission(coming))
         sealing.result(timeout=10)
-    assert len(farm.made_by(coming.job_id, TrackState.PENDING)) == 4
+    assert len(farm.owned_tracks(coming.job_id, TrackState.PENDING)) == 4
 
 
 def test_two_jobs_that_are_retried_at_once_share_a_track_still(farm: FarmFixture) -> None:
     worker = farm.join()
     first, second = (farm.submit(briefs(n)).job_id for n in (2, 3))
     for job_id in (first, second):
-        offer = farm.claimed(worker, job_id)
+        offer = farm.lease(worker, job_id)
         ids = [a.track_id for a in farm.attempts(offer)]
         farm.report(worker, offer, failed=[failure(i, FailureKind.BAD_INPUT) for i in ids])
     with ThreadPoolExecutor(1) as pool:
@@ -71,4 +71,4 @@ def test_two_jobs_that_are_retried_at_once_share_a_track_still(farm: FarmFixture
             jobs.retry(session, jobs.find(session, first)[0], farm.clock())
             retrying = begun(farm.database, pool, lambda: farm.change(second, jobs.retry))
         assert retrying.result(timeout=10) == 1, "the others are pending already"
-    assert [len(farm.made_by(i, TrackState.PENDING)) for i in (first, second)] == [2, 1]
+    assert [len(farm.owned_tracks(i, TrackState.PENDING)) for i in (first, second)] == [2, 1]

@@ -32,7 +32,7 @@ def test_job_view_estimates_the_end_by_cost_and_then_by_the_measured_rate(
     assert first.tracks_per_hour is None
     assert first.eta_seconds is not None
     assert first.eta_seconds > 0
-    offer = farm.claimed(worker, job_id, farm.ids(job_id)[:2])
+    offer = farm.lease(worker, job_id, farm.track_ids(job_id)[:2])
     farm.clock.advance(100)
     farm.finish(worker, offer)
     view = job_view(farm, job_id)
@@ -46,7 +46,7 @@ def test_job_view_says_by_how_much_the_deadline_will_be_missed(sqlite_farm: Farm
     worker = farm.join()
     deadline = views.at(farm.clock() + 160)
     job_id = farm.submit(briefs(4), deadline=deadline).job_id
-    offer = farm.claimed(worker, job_id, farm.ids(job_id)[:1])
+    offer = farm.lease(worker, job_id, farm.track_ids(job_id)[:1])
     farm.clock.advance(100)
     farm.finish(worker, offer)
     assert job_view(farm, job_id).notice == (
@@ -57,7 +57,7 @@ def test_job_view_says_by_how_much_the_deadline_will_be_missed(sqlite_farm: Farm
 def test_worker_view_counts_live_shards_and_silence(sqlite_farm: FarmFixture) -> None:
     farm = sqlite_farm
     worker, idle = farm.join("busy"), farm.join("idle")
-    farm.claimed(worker, farm.submit(briefs(2)).job_id)
+    farm.lease(worker, farm.submit(briefs(2)).job_id)
     farm.clock.advance(3)
     with farm.database.read() as session:
         rows = [farm.worker(worker.id), farm.worker(idle.id)]

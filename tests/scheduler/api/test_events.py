@@ -12,8 +12,15 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from tests.scheduler.api.test_worker_api import bearer, made
-from tests.scheduler.api_fixture import API_KEY, ApiFixture, Switch, build, problem
+from tests.scheduler.api_fixture import (
+    API_KEY,
+    ApiFixture,
+    Switch,
+    bearer,
+    build,
+    create_key,
+    problem,
+)
 from tests.scheduler.farm_fixture import FarmFixture, briefs
 from tests.servers.asgi import listening_socket, serve_app
 from tests.servers.process import wait_until
@@ -22,7 +29,7 @@ from trackfarm_scheduler.db.events import JournalEvent
 from trackfarm_scheduler.web import build_app
 
 LONG = "x" * 100_000
-Told = tuple[str, dict[str, Any]]
+ReceivedEvent = tuple[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +37,16 @@ def served() -> Iterator[tuple[Switch, str]]:
     """As in other modules, but with small send buffers."""
     switch = Switch()
     switch.app = FastAPI()
-    with listening_socket() as (subscriber, url):
-        subscriber.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
-        with serve_app(switch, subscriber):
+    with listening_socket() as (listener, url):
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        with serve_app(switch, listener):
             yield switch, url
 
 
 @contextmanager
 def listening(
     api: ApiFixture, path: str, *, key: str = API_KEY, after: int | None = None
-) -> Iterator[Iterator[Told]]:
+) -> Iterator[Iterator[ReceivedEvent]]:
     """Open a stream and iterate over its events."""
     headers = {**bearer(key), "Accept": "text/event-stream"}
     if after is not None:
@@ -50,7 +57,7 @@ def listening(
         yield events(response)
 
 
-def events(response: httpx.Response) -> Iterator[Told]:
+def events(response: httpx.Response) -> Iterator[ReceivedEvent]:
     kind = ""
     for line in response.iter_lines():
         name, _, value = line.partition(": ")
@@ -60,10 +67,10 @@ def events(response: httpx.Response) -> Iterator[Told]:
             yield kind, json.loads(value)
 
 
-def until(told: Iterator[Told], kind: str) -> list[Told]:
+def until(stream: Iterator[ReceivedEvent], kind: str) -> list[ReceivedEvent]:
     """Read all events up to the first of this kind."""
     received = []
-    for event in told:
+    for event in stream:
         received.append(event)
         if event[1].get("kind") == kind:
             return received
@@ -73,8 +80,8 @@ def until(told: Iterator[Told], kind: str) -> list[Told]:
 def finished(farm: FarmFixture, tracks: int = 2, **header: Any) -> str:
     job_id = farm.submit(briefs(tracks), **header).job_id
     worker = farm.join()
-    farm.finish(worker, farm.claimed(worker, job_id))
-    assert farm.settled(job_id) == "done"
+    farm.finish(worker, farm.lease(worker, job_id))
+    assert farm.complete(job_id) == "done"
     return job_id
 
 
@@ -90,8 +97,8 @@ def test_a_job_is_told_from_its_progress_to_its_end(api: ApiFixture) -> None:
         kind, first = next(told)
         assert (kind, first["state"], first["tracks"]["pending"]) == ("progress", "accepted", 2)
         assert next(other)[1]["tracks"]["pending"] == 3
-        farm.finish(worker, farm.claimed(worker, job_id))
-        farm.settled(job_id)
+        farm.finish(worker, farm.lease(worker, job_id))
+        farm.complete(job_id)
         heard = until(told, "job_done")
         assert [e["state"] for kind, e in heard if kind == "job"] == ["running", "done"]
         tracks = [e for kind, e in heard if kind == "track"]
@@ -124,18 +131,18 @@ def test_a_stream_goes_on_where_another_broke_off(api: ApiFixture) -> None:
 
 
 def test_one_hears_of_all_jobs_of_its_owner_and_of_no_other(api: ApiFixture) -> None:
-    shop = made(api, "shop").secret
-    stranger = made(api, "stranger").secret
+    shop = create_key(api, "shop").secret
+    stranger = create_key(api, "stranger").secret
     with (
         listening(api, "events", key=shop) as told,
         listening(api, "events", key=stranger) as not_told,
     ):
-        mine = api.farm.begin(owner="shop", catalog="mine")
-        api.farm.add(mine, briefs(1))
-        api.farm.seal(mine)
-        theirs = api.farm.begin(owner="stranger", catalog="theirs")
-        api.farm.add(theirs, briefs(1))
-        api.farm.seal(theirs)
+        mine = api.farm.begin_submission(owner="shop", catalog="mine")
+        api.farm.add_briefs(mine, briefs(1))
+        api.farm.seal_submission(mine)
+        theirs = api.farm.begin_submission(owner="stranger", catalog="theirs")
+        api.farm.add_briefs(theirs, briefs(1))
+        api.farm.seal_submission(theirs)
         assert next(told)[1]["job_id"] == mine.job_id
         assert next(not_told)[1]["job_id"] == theirs.job_id
     problem(api.get(f"jobs/{mine.job_id}/events", key=stranger), 404)

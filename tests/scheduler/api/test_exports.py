@@ -10,8 +10,7 @@ from zipfile import ZIP_STORED, ZipFile
 import httpx
 import pytest
 
-from tests.scheduler.api.test_worker_api import bearer, made
-from tests.scheduler.api_fixture import API_KEY, ApiFixture, problem
+from tests.scheduler.api_fixture import API_KEY, ApiFixture, bearer, create_key, problem
 from tests.scheduler.farm_fixture import briefs
 from trackfarm.listings import cell
 from trackfarm.protocol.operator import TrackState
@@ -31,8 +30,8 @@ def job(api: ApiFixture) -> str:
     wanted = [b for name in names for b in briefs(1, word=name, name=name, tags={"zone": "spa"})]
     job_id = api.farm.submit(wanted, catalog="=spa/1").job_id
     worker = api.farm.join()
-    offer = api.farm.claimed(worker, job_id)
-    done = [api.farm.upload(offer, i, b"%05d" % i * 4000) for i in api.farm.ids(job_id)[:2]]
+    offer = api.farm.lease(worker, job_id)
+    done = [api.farm.upload(offer, i, b"%05d" % i * 4000) for i in api.farm.track_ids(job_id)[:2]]
     api.farm.report(worker, offer, done=done)
     return job_id
 
@@ -54,13 +53,13 @@ def test_an_archive_has_what_is_finished_and_says_what_it_is(api: ApiFixture, jo
     first, second, manifest = archive.namelist()
     assert (first[:6], second, manifest) == ("00001-", "00002-calm.mp3", "manifest.csv")
     stored = {a.track_id: a for a in api.farm.artifacts()}
-    for name, track_id in zip((first, second), api.farm.ids(job)[:2], strict=True):
+    for name, track_id in zip((first, second), api.farm.track_ids(job)[:2], strict=True):
         content = api.farm.objects.content[stored[track_id].object_key]
         assert archive.read(name) == content
     rows = table(archive.read(manifest).decode())
     assert [r["file"] for r in rows] == [first, second]
     assert [r["name"] for r in rows] == ["'=SUM(A1)", "'-calm"]
-    assert [r["sha256"] for r in rows] == [stored[i].sha256 for i in api.farm.ids(job)[:2]]
+    assert [r["sha256"] for r in rows] == [stored[i].sha256 for i in api.farm.track_ids(job)[:2]]
 
 
 def test_an_archive_goes_on_by_ordinals_and_has_no_ranges(api: ApiFixture, job: str) -> None:
@@ -75,7 +74,7 @@ def test_an_archive_goes_on_by_ordinals_and_has_no_ranges(api: ApiFixture, job: 
 
 
 def test_a_file_that_is_gone_is_named_and_the_rest_is_given(api: ApiFixture, job: str) -> None:
-    first = api.farm.ids(job)[0]
+    first = api.farm.track_ids(job)[0]
     key = next(a.object_key for a in api.farm.artifacts() if a.track_id == first)
     del api.farm.objects.content[key]
     archive = opened(api.get(f"jobs/{job}/artifacts.zip"))
@@ -99,8 +98,8 @@ def test_what_is_finished_while_an_archive_is_sent_is_not_in_its_manifest(
     made = tracks.archive(farm.database, farm.objects, TrackRange(job, 3))
     parts = [next(made)]
     with farm.database.write() as session:
-        late = session.get_one(TrackRow, farm.ids(job)[2])
-        artifact = session.get_one(ArtifactRow, farm.ids(job)[0])
+        late = session.get_one(TrackRow, farm.track_ids(job)[2])
+        artifact = session.get_one(ArtifactRow, farm.track_ids(job)[0])
         kept = late.state
         late.state = TrackState.DONE
         copied = artifact.model_dump() | {"track_id": late.id, "object_key": "late"}
@@ -146,7 +145,7 @@ def test_playlists_have_addresses_of_what_is_finished(api: ApiFixture, job: str)
     assert lines[0] == "#EXTM3U"
     assert lines[3] == "#EXTINF:10,-calm"
     assert [line[:13] for line in lines[2::2]] == ["memory://get/"] * 2
-    stranger = made(api, "stranger").secret
+    stranger = create_key(api, "stranger").secret
     for kind in ("artifacts.zip", "tracks.csv", "tracks.m3u"):
         problem(api.get(f"jobs/{job}/{kind}", key=stranger), 404)
 

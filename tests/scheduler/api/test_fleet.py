@@ -7,8 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.scheduler.api.test_worker_api import made
-from tests.scheduler.api_fixture import API_KEY, ApiFixture, problem
+from tests.scheduler.api_fixture import API_KEY, ApiFixture, create_key, problem
 from tests.scheduler.farm_fixture import briefs
 from trackfarm.client.errors import RequestRefused
 from trackfarm.protocol.accounts import Scope
@@ -84,7 +83,7 @@ def desk(api: ApiFixture) -> Desk:
 
 def joined(api: ApiFixture, token: str, name: str) -> dict[str, Any]:
     facts = {"name": name, "gpu": "RTX 4090", "memory_mib": 24_564, "model_set": "tiny"}
-    answer = api.say("register", token, facts | {"price_per_hour": 9, "provider": "me"})
+    answer = api.post_as_worker("register", token, facts | {"price_per_hour": 9, "provider": "me"})
     assert answer.status_code == 200, answer.text
     said: dict[str, Any] = answer.json()
     return said
@@ -132,11 +131,11 @@ def test_a_rental_never_goes_back(desk: Desk, before: RentalState, after: Rental
 
 def test_an_intent_invites_one_worker_for_each_card(api: ApiFixture, desk: Desk) -> None:
     lost, told = desk.intended(), desk.intended()
-    problem(api.say("register", lost.token, {"name": "x"}), 422)
+    problem(api.post_as_worker("register", lost.token, {"name": "x"}), 422)
     facts = {"name": "x", "gpu": "x", "memory_mib": 24_564, "model_set": "tiny"}
-    problem(api.say("register", lost.token, facts), 401)
+    problem(api.post_as_worker("register", lost.token, facts), 401)
     workers = [joined(api, told.token, name) for name in ("left", "right")]
-    problem(api.say("register", told.token, facts), 401)
+    problem(api.post_as_worker("register", told.token, facts), 401)
     ids = [worker["worker_id"] for worker in workers]
     row = api.farm.worker(ids[0])
     assert (row.provider, row.rental_tag, row.price_per_hour) == ("vast", TAG, 0.4)
@@ -148,12 +147,12 @@ def test_an_intent_invites_one_worker_for_each_card(api: ApiFixture, desk: Desk)
 def test_who_ends_a_rental_ends_its_workers(api: ApiFixture, desk: Desk) -> None:
     told = desk.intended()
     worker = joined(api, told.token, "left")
-    assert api.say("heartbeat", worker["token"]).status_code == 200
+    assert api.post_as_worker("heartbeat", worker["token"]).status_code == 200
     desk.moved(told.rental, state=S.ENDED, ended_at=5.0)
-    problem(api.say("heartbeat", worker["token"]), 401)
+    problem(api.post_as_worker("heartbeat", worker["token"]), 401)
     facts = {"name": "x", "gpu": "x", "memory_mib": 24_564, "model_set": "tiny"}
-    problem(api.say("register", told.token, facts), 401)
-    problem(api.say("register", worker["token"], facts), 401)
+    problem(api.post_as_worker("register", told.token, facts), 401)
+    problem(api.post_as_worker("register", worker["token"], facts), 401)
 
 
 def test_a_drained_worker_finishes_what_it_has_and_is_told_to_leave(
@@ -162,27 +161,27 @@ def test_a_drained_worker_finishes_what_it_has_and_is_told_to_leave(
     told, farm = desk.intended(), api.farm
     said = joined(api, told.token, "left")
     job = farm.submit(briefs(2)).job_id
-    api.say("heartbeat", said["token"])
+    api.post_as_worker("heartbeat", said["token"])
     worker = farm.worker(said["worker_id"])
-    offer = farm.claimed(worker, job)
+    offer = farm.lease(worker, job)
     assert desk.ask("POST", f"rentals/{TAG}/drain").json()[0]["state"] == "draining"
     progress = {"shard_id": offer.shard_id, "lease_id": offer.lease_id, "stage": "computing"}
-    busy = api.say("heartbeat", said["token"], {"shards": [progress]}).json()
+    busy = api.post_as_worker("heartbeat", said["token"], {"shards": [progress]}).json()
     assert (list(busy["leases"]), busy["commands"]) == ([offer.lease_id], [])
     farm.finish(worker, offer)
-    (command,) = api.say("heartbeat", said["token"]).json()["commands"]
+    (command,) = api.post_as_worker("heartbeat", said["token"]).json()["commands"]
     assert command["kind"] == "drain"
-    api.say("heartbeat", said["token"], {"draining": True})
-    assert api.say("leave", said["token"]).status_code == 200
+    api.post_as_worker("heartbeat", said["token"], {"draining": True})
+    assert api.post_as_worker("leave", said["token"]).status_code == 200
     assert farm.states(job) == {"done": 2}
     assert desk.situation().workers[0].state == "gone"
 
 
 def test_an_operator_drains_one_worker(api: ApiFixture) -> None:
-    said = api.joined()
-    api.say("heartbeat", said["token"])
+    said = api.register_worker()
+    api.post_as_worker("heartbeat", said["token"])
     assert api.post(f"workers/{said['worker_id']}/drain").json()["state"] == "draining"
-    (command,) = api.say("heartbeat", said["token"]).json()["commands"]
+    (command,) = api.post_as_worker("heartbeat", said["token"]).json()["commands"]
     assert command["kind"] == "drain"
     problem(api.post("workers/worker_nobody/drain"), 404)
 
@@ -192,11 +191,11 @@ def test_the_situation_says_what_is_to_be_made_by_when_and_for_how_much(
 ) -> None:
     farm, told = api.farm, desk.intended()
     worker = farm.worker(joined(api, told.token, "left")["worker_id"])
-    farm.beat(worker)
+    farm.heartbeat(worker)
     now = farm.clock()
     whole = farm.submit(briefs(3), budget=2.0)
     farm.submit(briefs(2, word="flute", duration=60.4), catalog="lobby", deadline=_in(now, 3600))
-    farm.claimed(worker, whole.job_id, farm.ids(whole.job_id)[:1])
+    farm.lease(worker, whole.job_id, farm.track_ids(whole.job_id)[:1])
     farm.clock.advance(10)
     look = desk.situation()
     (demand,) = look.demands
@@ -216,16 +215,16 @@ def _in(now: float, seconds: float) -> datetime:
 def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(api: ApiFixture, desk: Desk) -> None:
     farm, told = api.farm, desk.intended()
     worker = farm.worker(joined(api, told.token, "left")["worker_id"])
-    farm.beat(worker)
+    farm.heartbeat(worker)
     job = farm.submit(briefs(3)).job_id
-    first, *rest = farm.ids(job)
+    first, *rest = farm.track_ids(job)
     began = farm.clock()
-    done = farm.claimed(worker, job, [first])
+    done = farm.lease(worker, job, [first])
     farm.clock.advance(10)
     farm.finish(worker, done)
-    late = farm.claimed(worker, job, rest)
+    late = farm.lease(worker, job, rest)
     farm.clock.advance(5)
-    farm.beat(worker, late)
+    farm.heartbeat(worker, late)
     farm.clock.advance(5)
     desk.moved(told.rental, state=S.ENDED, ended_at=farm.clock())
     (stay,) = [RentalUsage.model_validate(s) for s in desk.ask("GET", "usage?ended_since=0").json()]
@@ -256,7 +255,7 @@ def test_who_may_only_read_learns_no_job_that_machines_were_rented_for(
     desk.hold()
     desk.intend(purpose="job_of_another")
     assert "job_of_another" in desk.ask("GET", path).text
-    reader = made(api, "reader", Scope.READ).secret
+    reader = create_key(api, "reader", Scope.READ).secret
     assert "operate" in problem(api.get(f"fleet/{path}", key=reader), 403)["detail"]
 
 

@@ -6,8 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.scheduler.api.test_worker_api import bearer, made
-from tests.scheduler.api_fixture import API_KEY, ApiFixture, problem
+from tests.scheduler.api_fixture import API_KEY, ApiFixture, bearer, create_key, problem
 from tests.servers.process import wait_until
 from trackfarm_scheduler.db import idempotency
 from trackfarm_scheduler.db.tables import JobRow
@@ -37,7 +36,7 @@ def test_a_submission_sent_again_gets_the_same_answer(api: ApiFixture) -> None:
     assert (again.status_code, again.json()) == (201, first.json())
     assert again.headers["idempotency-replayed"] == "true"
     assert "idempotency-replayed" not in first.headers
-    assert api.farm.number(JobRow) == 1
+    assert api.farm.count(JobRow) == 1
     assert [row.action for row in api.farm.rows(AuditRow)] == ["job.submit"]
 
 
@@ -52,7 +51,7 @@ def test_another_request_with_the_same_key_is_refused(api: ApiFixture) -> None:
 
 
 def test_keys_of_different_callers_do_not_meet(api: ApiFixture) -> None:
-    other = made(api, "shop").secret
+    other = create_key(api, "shop").secret
     first, second = send(api, "a", body=BODY), send(api, "a", body=BODY, key=other)
     assert first.status_code == second.status_code == 201
     assert first.json()["job"]["id"] != second.json()["job"]["id"]
@@ -61,9 +60,9 @@ def test_keys_of_different_callers_do_not_meet(api: ApiFixture) -> None:
 def test_what_was_refused_may_be_tried_again(api: ApiFixture) -> None:
     problem(send(api, "a", path="jobs/job_zzz/pause"), 404)
     problem(send(api, "a", body=b"{}"), 422)
-    assert api.farm.number(IdempotencyRow) == 0
+    assert api.farm.count(IdempotencyRow) == 0
     assert send(api, "a", body=BODY).status_code == 201
-    reader = made(api, "reader", "read").secret
+    reader = create_key(api, "reader", "read").secret
     problem(send(api, "a", body=BODY, key=reader), 403)
     problem(send(api, "a", body=BODY, key="tf_nobody"), 401)
 
@@ -90,7 +89,7 @@ def test_the_same_key_while_the_first_is_carried_out(api: ApiFixture) -> None:
     )
     with socket.create_connection((host, int(port))) as first:
         first.sendall(head.encode() + BODY[:20])
-        wait_until(lambda: api.farm.number(IdempotencyRow) == 1, timeout_s=10, what="it is taken")
+        wait_until(lambda: api.farm.count(IdempotencyRow) == 1, timeout_s=10, what="it is taken")
         busy = send(api, "a", body=BODY)
         assert "still being" in problem(busy, 409)["detail"]
         assert busy.headers["retry-after"] == "5"
@@ -107,8 +106,8 @@ def test_a_client_that_goes_away_frees_its_key(api: ApiFixture) -> None:
     )
     with socket.create_connection((host, int(port))) as first:
         first.sendall(head.encode() + BODY)
-        wait_until(lambda: api.farm.number(IdempotencyRow) == 1, timeout_s=10, what="it is taken")
-    wait_until(lambda: api.farm.number(IdempotencyRow) == 0, timeout_s=10, what="it is free again")
+        wait_until(lambda: api.farm.count(IdempotencyRow) == 1, timeout_s=10, what="it is taken")
+    wait_until(lambda: api.farm.count(IdempotencyRow) == 0, timeout_s=10, what="it is free again")
     assert send(api, "a", body=BODY).status_code == 201
 
 

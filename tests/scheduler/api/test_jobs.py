@@ -113,7 +113,7 @@ def test_a_finished_track_has_its_artifact_and_a_url(api: ApiFixture) -> None:
     job_id = api.submit(briefs(2)).json()["job"]["id"]
     farm = api.farm
     worker = farm.join()
-    farm.finish(worker, farm.claimed(worker, job_id, farm.ids(job_id)[:1]))
+    farm.finish(worker, farm.lease(worker, job_id, farm.track_ids(job_id)[:1]))
     page = TrackPage.model_validate(api.get(f"jobs/{job_id}/tracks", state="done").json())
     (track,) = page.tracks
     assert track.artifact is not None
@@ -124,7 +124,7 @@ def test_a_finished_track_has_its_artifact_and_a_url(api: ApiFixture) -> None:
 
 
 def test_status_workers_and_events(api: ApiFixture) -> None:
-    joined = api.joined(name="one")
+    joined = api.register_worker(name="one")
     job_id = api.submit(briefs(2)).json()["job"]["id"]
     status = FarmStatus.model_validate(api.get("status").json())
     assert (status.jobs, status.workers) == ({"accepted": 1}, {"joining": 1})
@@ -141,7 +141,7 @@ def test_status_workers_and_events(api: ApiFixture) -> None:
 def test_metrics_tell_the_totals(api: ApiFixture) -> None:
     job_id = api.submit(briefs(2)).json()["job"]["id"]
     worker = api.farm.join()
-    api.farm.finish(worker, api.farm.claimed(worker, job_id))
+    api.farm.finish(worker, api.farm.lease(worker, job_id))
     text = api.http.get("/metrics", headers={"Authorization": f"Bearer {API_KEY}"}).text
     lines = text.splitlines()
     totals = [line for line in lines if line.startswith("trackfarm_tracks_total{")]

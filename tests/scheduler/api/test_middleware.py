@@ -4,8 +4,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from tests.scheduler.api.test_worker_api import bearer
-from tests.scheduler.api_fixture import API_KEY, ApiFixture, problem
+from tests.scheduler.api_fixture import API_KEY, ApiFixture, bearer, problem
 from trackfarm_scheduler.api.request_body import (
     HEAD_BYTES,
     MAX_DEPTH,

@@ -22,7 +22,7 @@ GOOD = '{"prompt":"calm","duration":60}'
 
 
 def nothing_stored(api: ApiFixture) -> bool:
-    return not any(api.farm.number(table) for table in (JobRow, TrackRow, JobTrackRow))
+    return not any(api.farm.count(table) for table in (JobRow, TrackRow, JobTrackRow))
 
 
 def test_fifteen_thousand_briefs_are_stored(
@@ -36,13 +36,13 @@ def test_fifteen_thousand_briefs_are_stored(
             )
 
     began = time.perf_counter()
-    answer = api.send(lines())
+    answer = api.send_lines(lines())
     record_property("seconds", time.perf_counter() - began)
     assert answer.status_code == 201, answer.text
     job = answer.json()["job"]
     assert (job["new_tracks"], job["tracks"]["pending"]) == (15_000, 15_000)
     assert job["audio_seconds"] == 15_000 * 120
-    assert api.farm.number(TrackRow) == api.farm.number(JobTrackRow) == 15_000
+    assert api.farm.count(TrackRow) == api.farm.count(JobTrackRow) == 15_000
 
 
 def test_memory_does_not_grow_with_the_catalog(api: ApiFixture) -> None:
@@ -56,7 +56,7 @@ def test_memory_does_not_grow_with_the_catalog(api: ApiFixture) -> None:
 
     tracemalloc.start()
     try:
-        answer = api.send(lines())
+        answer = api.send_lines(lines())
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -81,7 +81,7 @@ def test_memory_does_not_grow_with_the_catalog(api: ApiFixture) -> None:
 def test_a_submission_needs_a_header_and_briefs(
     api: ApiFixture, lines: list[str], words: str
 ) -> None:
-    assert words in problem(api.send(lines), 422)["detail"]
+    assert words in problem(api.send_lines(lines), 422)["detail"]
     assert nothing_stored(api)
 
 
@@ -96,7 +96,7 @@ def test_every_mistake_is_named_with_its_row(api: ApiFixture) -> None:
         '{"prompt":"x","duration":60,"task_type":"cover","src_audio":"music/y.wav"}',
         '{"prompt":"x","duration":60,"bpm":"fast"}',
     ]
-    body = problem(api.send([HEADER, *bad]), 422)
+    body = problem(api.send_lines([HEADER, *bad]), 422)
     assert [error["row"] for error in body["errors"]] == [2, 3, 5, 6, 7, 8]
     assert [error["field"] for error in body["errors"]][1:4] == ["duration", "duration", "surprise"]
     assert all(error["message"] for error in body["errors"])
@@ -105,7 +105,7 @@ def test_every_mistake_is_named_with_its_row(api: ApiFixture) -> None:
 
 
 def test_mistakes_beyond_the_thousandth_are_only_counted(api: ApiFixture) -> None:
-    body = problem(api.send([HEADER, *["{}"] * 3_000]), 422)
+    body = problem(api.send_lines([HEADER, *["{}"] * 3_000]), 422)
     assert len(body["errors"]) == MAX_ERRORS
     assert body["detail"].startswith("6000 mistakes in 3000 briefs")
     assert nothing_stored(api)
@@ -113,12 +113,12 @@ def test_mistakes_beyond_the_thousandth_are_only_counted(api: ApiFixture) -> Non
 
 def test_a_mistake_in_the_last_chunk_takes_the_first_back(api: ApiFixture) -> None:
     wanted = [brief.model_dump_json(exclude_defaults=True) for brief in briefs(4_500)]
-    problem(api.send([HEADER, *wanted, "{}"]), 422)
+    problem(api.send_lines([HEADER, *wanted, "{}"]), 422)
     assert nothing_stored(api)
 
 
 def test_a_line_without_end_is_cut_off(api: ApiFixture) -> None:
-    assert "longer" in problem(api.send([HEADER, "x" * (MAX_LINE_BYTES * 2)]), 413)["detail"]
+    assert "longer" in problem(api.send_lines([HEADER, "x" * (MAX_LINE_BYTES * 2)]), 413)["detail"]
     assert nothing_stored(api)
 
 
@@ -142,7 +142,7 @@ def test_a_client_that_goes_away_leaves_nothing(api: ApiFixture) -> None:
     )
     with socket.create_connection((host, int(port))) as client:
         client.sendall(head.encode() + body)
-        wait_until(lambda: api.farm.number(TrackRow) == 3_999, timeout_s=30, what="chunks are in")
+        wait_until(lambda: api.farm.count(TrackRow) == 3_999, timeout_s=30, what="chunks are in")
     wait_until(lambda: nothing_stored(api), timeout_s=30, what="they are gone again")
 
 
@@ -158,7 +158,7 @@ def test_what_comes_slowly_is_stored_as_it_comes_and_given_up_when_it_does_not(
     orphan_cleaner = farm.orphan_cleaner(margin=0.0)
 
     def until_stored(number: int) -> None:
-        wait_until(lambda: farm.number(TrackRow) == number, timeout_s=10, what="it is stored")
+        wait_until(lambda: farm.count(TrackRow) == number, timeout_s=10, what="it is stored")
 
     def lines() -> Iterator[str]:
         yield HEADER
@@ -169,8 +169,8 @@ def test_what_comes_slowly_is_stored_as_it_comes_and_given_up_when_it_does_not(
             farm.clock.advance(pause)
             orphan_cleaner.tick()
 
-    assert api.send(lines()).status_code == status
-    assert farm.number(TrackRow) == stored
+    assert api.send_lines(lines()).status_code == status
+    assert farm.count(TrackRow) == stored
 
 
 def test_the_same_catalog_from_two_sides_at_once(api: ApiFixture) -> None:
@@ -191,4 +191,4 @@ def test_the_same_catalog_from_two_sides_at_once(api: ApiFixture) -> None:
     assert len(answers) == 2
     assert len(jobs) == 1
     assert sorted(bool(a["already_submitted"]) for a in answers) == [False, True]
-    assert api.farm.number(TrackRow) == api.farm.number(JobTrackRow) == 3_000
+    assert api.farm.count(TrackRow) == api.farm.count(JobTrackRow) == 3_000

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.scheduler.api.test_worker_api_worker import claim
+from tests.scheduler.api.test_worker_api import claim
 from tests.scheduler.api_fixture import ApiFixture, problem
 from tests.scheduler.farm_fixture import briefs
 from trackfarm.identity import seed_of
@@ -76,26 +76,26 @@ def test_what_a_brief_may_not_name(api: ApiFixture, source: str, words: str) -> 
     for key in ("tracks/00/stranger/lease.mp3", "checks/probe", "settings"):
         api.farm.objects.content[key] = b"somebody else's"
     good = cover("https://example.org/a.wav")
-    body = problem(api.send([HEADER, good, cover(source)]), 422)
+    body = problem(api.send_lines([HEADER, good, cover(source)]), 422)
     assert [(error["row"], error["field"]) for error in body["errors"]] == [(2, "src_audio")]
     assert words in body["errors"][0]["message"]
-    assert api.farm.number(JobRow) == 0
+    assert api.farm.count(JobRow) == 0
 
 
 def test_each_source_is_looked_for_once(api: ApiFixture) -> None:
     """Each distinct source is looked up once per submission."""
     lines = [cover(f"upload:{SHA256}", seed=n) for n in range(3)]
-    body = problem(api.send([HEADER, *lines]), 422)
+    body = problem(api.send_lines([HEADER, *lines]), 422)
     assert [error["row"] for error in body["errors"]] == [1, 2, 3]
     api.farm.objects.content[KEY] = SONG
-    assert api.send([HEADER, *lines]).status_code == 201
+    assert api.send_lines([HEADER, *lines]).status_code == 201
 
 
 def test_workers_get_urls_of_what_a_brief_names(api: ApiFixture) -> None:
-    me = api.joined()
+    me = api.register_worker()
     worker = api.farm.worker(me["worker_id"])
     first = api.farm.submit(briefs(1), catalog="first")
-    made = api.farm.claimed(worker, first.job_id)
+    made = api.farm.lease(worker, first.job_id)
     api.farm.finish(worker, made)
     (artifact,) = api.farm.artifacts()
     api.farm.objects.content[KEY] = SONG
@@ -105,7 +105,7 @@ def test_workers_get_urls_of_what_a_brief_names(api: ApiFixture) -> None:
         cover(f"object:{KEY}"),
         json.dumps({"prompt": "x", "duration": 60}),
     ]
-    submitted = api.send([HEADER, *lines])
+    submitted = api.send_lines([HEADER, *lines])
     assert submitted.status_code == 201, submitted.text
     offer = api.farm.offer(worker, submitted.json()["job"]["id"])
     claimed = claim(api, me, offer)

@@ -39,39 +39,44 @@ def test_an_invitation_is_shown_without_its_token(api: ApiFixture) -> None:
 
 
 def test_who_is_invited_gets_its_own_access(api: ApiFixture) -> None:
-    joined = api.say("register", invite(api)["token"], FACTS).json()
+    joined = api.post_as_worker("register", invite(api)["token"], FACTS).json()
     assert joined["broker_url"].startswith(f"redis://tfw_{joined['worker_id']}:")
     assert joined["broker_url"].endswith("@127.0.0.1:1/0")
 
 
 def test_a_registration_that_is_refused_spends_nothing(api: ApiFixture) -> None:
     token = invite(api)["token"]
-    problem(api.say("register", token, FACTS | {"model_set": "suno"}), 422)
-    problem(api.say("register", token, FACTS | {"memory_mib": 2_048}), 422)
-    assert api.say("register", token, FACTS).status_code == 200
-    assert "trackfarm workers invite" in problem(api.say("register", token, FACTS), 401)["detail"]
+    problem(api.post_as_worker("register", token, FACTS | {"model_set": "suno"}), 422)
+    problem(api.post_as_worker("register", token, FACTS | {"memory_mib": 2_048}), 422)
+    assert api.post_as_worker("register", token, FACTS).status_code == 200
+    assert (
+        "trackfarm workers invite"
+        in problem(api.post_as_worker("register", token, FACTS), 401)["detail"]
+    )
 
 
 def test_a_revoked_invitation_opens_nothing(api: ApiFixture) -> None:
     made = invite(api, uses=5)
-    assert api.say("register", made["token"], FACTS).status_code == 200
+    assert api.post_as_worker("register", made["token"], FACTS).status_code == 200
     assert delete(api, f"invitations/{made['invitation']['id']}")["revoked_at"]
-    problem(api.say("register", made["token"], FACTS), 401)
+    problem(api.post_as_worker("register", made["token"], FACTS), 401)
     assert len(api.get("workers").json()) == 1, "who has joined stays"
     delete(api, "invitations/invitation_0000", 404)
 
 
 def test_a_removed_worker_is_out_at_once_and_its_tracks_are_placed_again(api: ApiFixture) -> None:
-    me = api.joined()
+    me = api.register_worker()
     job_id = api.farm.submit(briefs(3)).job_id
     worker = api.farm.worker(me["worker_id"])
     offer = api.farm.offer(worker, job_id)
     claim = {"lease_id": offer.lease_id}
-    assert api.say(f"shards/{offer.shard_id}/claim", me["token"], claim).status_code == 200
+    assert (
+        api.post_as_worker(f"shards/{offer.shard_id}/claim", me["token"], claim).status_code == 200
+    )
     assert delete(api, me["worker_id"])["state"] == "gone"
     for path in ("heartbeat", "leave", "register", f"shards/{offer.shard_id}/claim"):
         body: dict[str, Any] = FACTS if path == "register" else claim if "claim" in path else {}
-        problem(api.say(path, me["token"], body), 401)
+        problem(api.post_as_worker(path, me["token"], body), 401)
     assert api.get("workers").json() == []
     assert api.get(f"jobs/{job_id}").json()["tracks"]["pending"] == 3
     delete(api, "worker_0000", 404)
@@ -80,7 +85,7 @@ def test_a_removed_worker_is_out_at_once_and_its_tracks_are_placed_again(api: Ap
 @pytest.mark.parametrize("key", ["", "wrong", JOIN_TOKEN])
 def test_only_the_operator_invites_and_removes(api: ApiFixture, key: str) -> None:
     bearer = {"Authorization": f"Bearer {key}"} if key else {}
-    me = api.joined()
+    me = api.register_worker()
     for method, path in (
         ("POST", "workers/invitations"),
         ("GET", "workers/invitations"),

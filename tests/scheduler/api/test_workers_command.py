@@ -46,23 +46,23 @@ def test_from_invitation_to_removal(trackfarm: ApiFixture) -> None:
     invited = workers("invite", "--uses", "2", "--expires", "30m", "--note", "cellar")
     token = token_of(invited)
     assert f"TRACKFARM_WORKER_SCHEDULER_URL={trackfarm.url}" in invited.stdout
-    joined = trackfarm.say("register", token, FACTS).json()
+    joined = trackfarm.post_as_worker("register", token, FACTS).json()
     (line,) = [line for line in workers().stdout.splitlines() if line.startswith("gpu ")]
     assert line.split()[2:5] == ["cpu", "cpu", "tiny"], "its tier is that of its memory"
     assert said(workers("--json"))[0]["device"] == "cpu"
     assert workers("remove", "gpu").exit_code == 0
-    assert trackfarm.say("heartbeat", joined["token"]).status_code == 401
+    assert trackfarm.post_as_worker("heartbeat", joined["token"]).status_code == 401
     assert "no worker" in workers().stdout
 
     (found,) = said(workers("invitations", "--json"))
     assert (found["uses_left"], found["note"]) == (1, "cellar")
     assert workers("revoke", found["id"]).exit_code == 0
     assert "revoked" in workers("invitations").stdout
-    assert trackfarm.say("register", token, FACTS).status_code == 401
+    assert trackfarm.post_as_worker("register", token, FACTS).status_code == 401
 
 
 def test_the_model_sets_that_the_farm_serves(trackfarm: ApiFixture) -> None:
-    trackfarm.joined()
+    trackfarm.register_worker()
     trackfarm.farm.submit(briefs(3))
     served = typer.Typer()
     served.command()(models)
@@ -78,7 +78,7 @@ def test_everything_can_be_said_in_json(trackfarm: ApiFixture) -> None:
     told = ["--provider", "vast", "--rental-tag", "t-1", "--price", "1.5"]
     made = said(workers("invite", *told, "--json"))
     worker = trackfarm.farm.worker(
-        trackfarm.say("register", made["token"], FACTS).json()["worker_id"]
+        trackfarm.post_as_worker("register", made["token"], FACTS).json()["worker_id"]
     )
     assert (worker.provider, worker.rental_tag, worker.price_per_hour) == ("vast", "t-1", 1.5)
     assert said(workers("--json"))[0]["id"] == worker.id

@@ -104,7 +104,7 @@ def test_api_key_cache_ends_with_the_key(farm: FarmFixture) -> None:
 
 
 def test_token_cache_knows_workers_that_have_not_left(farm: FarmFixture) -> None:
-    joined, cache = farm.joined("gpu"), token_cache(farm.database)
+    joined, cache = farm.register("gpu"), token_cache(farm.database)
     worker = cache.look_up(joined.token)
     assert worker is not None
     assert worker.id == joined.worker_id

@@ -66,7 +66,7 @@ def test_sync_creates_deletes_and_restores_users(
     broker_user_sync: BrokerUserSync,
 ) -> None:
     assert users.check() is None
-    stays, goes = sqlite_farm.joined("stays"), sqlite_farm.joined("goes")
+    stays, goes = sqlite_farm.register("stays"), sqlite_farm.register("goes")
     broker_user_sync.tick()
     assert lets_in(users, stays)
     assert lets_in(users, goes)
@@ -84,7 +84,7 @@ def test_sync_creates_deletes_and_restores_users(
 def test_sync_restores_the_user_of_a_lost_worker_that_reports(
     sqlite_farm: FarmFixture, users: BrokerUsers, broker_user_sync: BrokerUserSync
 ) -> None:
-    worker = sqlite_farm.joined("far")
+    worker = sqlite_farm.register("far")
     broker_user_sync.tick()
     sqlite_farm.clock.advance(20)
     with sqlite_farm.database.write() as session:
@@ -97,7 +97,7 @@ def test_sync_restores_the_user_of_a_lost_worker_that_reports(
     sqlite_farm.leadership.tick()
     broker_user_sync.tick()
     assert not lets_in(users, worker)
-    sqlite_farm.beat(sqlite_farm.worker(worker.worker_id))
+    sqlite_farm.heartbeat(sqlite_farm.worker(worker.worker_id))
     broker_user_sync.tick()
     assert lets_in(users, worker)
 
@@ -171,7 +171,7 @@ def test_scheduler_that_cannot_create_users_does_not_start(
 
 
 def test_worker_stores_only_the_hash_of_its_broker_password(sqlite_farm: FarmFixture) -> None:
-    joined = sqlite_farm.joined("gpu")
+    joined = sqlite_farm.register("gpu")
     row = sqlite_farm.worker(joined.worker_id)
     assert joined.broker_password not in repr(row.model_dump())
     assert row.broker_hash == joined.broker_user.password_hash

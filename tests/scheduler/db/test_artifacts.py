@@ -7,7 +7,7 @@ from trackfarm_scheduler.db.artifacts import is_requested_by
 def test_is_requested_by_the_owner_of_the_job_only(farm: FarmFixture) -> None:
     worker = farm.join()
     job_id = farm.submit(briefs(1)).job_id
-    farm.finish(worker, farm.claimed(worker, job_id))
+    farm.finish(worker, farm.lease(worker, job_id))
     (artifact,) = farm.artifacts()
     owner = farm.job(job_id).owner
     with farm.database.read() as session:

@@ -88,15 +88,15 @@ def test_write_that_fails_leaves_nothing(farm: FarmFixture) -> None:
 
     with pytest.raises(ZeroDivisionError):
         break_off()
-    assert farm.number(CounterRow, col(CounterRow.name) == "probe") == 0
+    assert farm.count(CounterRow, col(CounterRow.name) == "probe") == 0
 
 
 def test_read_does_not_wait_for_a_writer(farm: FarmFixture) -> None:
     with farm.database.write() as writing:
         writing.add(CounterRow(name="probe", labels="{}", value=1))
         writing.flush()
-        assert farm.number(CounterRow) == 0
-    assert farm.number(CounterRow) == 1
+        assert farm.count(CounterRow) == 0
+    assert farm.count(CounterRow) == 1
 
 
 def test_sqlite_pragmas_survive_a_crash_of_the_process(sqlite_database: Database) -> None:

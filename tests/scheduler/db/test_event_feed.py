@@ -17,7 +17,7 @@ def pair(farm: FarmFixture) -> tuple[str, str]:
     worker, ids = farm.join(), []
     for owner in ("ann", "bob"):
         job_id = farm.submit(briefs(1, word=owner), owner=owner).job_id
-        farm.finish(worker, farm.claimed(worker, job_id))
+        farm.finish(worker, farm.lease(worker, job_id))
         ids.append(job_id)
     return ids[0], ids[1]
 
@@ -66,8 +66,8 @@ def test_list_after_returns_every_kind_and_links_the_relevant_ones(
     assert [row.kind for row in batch.rows] == kinds(farm)
     assert batch.owners == {ann: "ann", bob: "bob"}
     assert {track: [link.job_id for link in links] for track, links in batch.links.items()} == {
-        farm.ids(ann)[0]: [ann],
-        farm.ids(bob)[0]: [bob],
+        farm.track_ids(ann)[0]: [ann],
+        farm.track_ids(bob)[0]: [bob],
     }
 
 
@@ -83,7 +83,7 @@ def test_list_between_includes_the_shared_tracks_of_a_job(farm: FarmFixture) -> 
     maker = farm.submit(briefs(2)).job_id
     sharer = farm.submit(briefs(1)).job_id
     worker = farm.join()
-    farm.finish(worker, farm.claimed(worker, maker))
+    farm.finish(worker, farm.lease(worker, maker))
     shared = between(farm, sharer, None)
     assert [(row.kind, row.job_id) for row in shared.rows] == [
         ("job_accepted", sharer),

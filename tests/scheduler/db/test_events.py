@@ -40,14 +40,14 @@ def test_count_of_zero_writes_no_row(farm: FarmFixture) -> None:
         events.count(session, "probe", 0)
         events.record(session)
     assert totals(farm) == {}
-    assert farm.number(EventRow) == 0
+    assert farm.count(EventRow) == 0
 
 
 def test_failed_transaction_leaves_neither_event_nor_counter(farm: FarmFixture) -> None:
     with pytest.raises(ZeroDivisionError):
         break_off(farm.database, JournalEvent(1.0, "probe"))
     assert totals(farm) == {}
-    assert farm.number(EventRow) == 0
+    assert farm.count(EventRow) == 0
 
 
 def test_record_keeps_all_fields(farm: FarmFixture) -> None:

@@ -7,11 +7,11 @@ from trackfarm_scheduler.db import failure_records
 
 def test_count_failing_workers_without_infrastructure_faults(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(1)).job_id
-    (track_id,) = farm.ids(job_id)
+    (track_id,) = farm.track_ids(job_id)
     kinds = [FailureKind.UPLOAD_FAILED, FailureKind.DISK_FULL, FailureKind.SILENT]
     for number, kind in enumerate(kinds):
         worker = farm.join(str(number))
-        offer = farm.claimed(worker, job_id)
+        offer = farm.lease(worker, job_id)
         failed = TrackFailed(track_id=track_id, kind=kind, message="")
         farm.report(worker, offer, failed=[failed])
     track = farm.track(track_id)

@@ -28,9 +28,9 @@ def test_list_workers_omits_departed_and_long_lost_ones(farm: FarmFixture) -> No
 
 def test_count_live_leases_by_claim(farm: FarmFixture) -> None:
     worker, job_id = farm.join(), farm.submit(briefs(3)).job_id
-    one, two, three = farm.ids(job_id)
+    one, two, three = farm.track_ids(job_id)
     offered_at = farm.clock()
-    farm.claimed(worker, job_id, [one])
+    farm.lease(worker, job_id, [one])
     farm.offer(worker, job_id, [two])
     farm.clock.advance(5)
     farm.offer(worker, job_id, [three])

@@ -46,9 +46,9 @@ def test_load_state_and_usage_of_a_rental(farm: FarmFixture) -> None:
         move = RentalMove(epoch=lease.epoch, version=0, status=joined)
         assert rentals.move(session, TAG, move, farm.clock()) is not None
     worker = farm.join("rented", rental_tag=TAG, price_per_hour=0.4)
-    farm.beat(worker)
+    farm.heartbeat(worker)
     job = farm.submit(briefs(4), budget=3.0).job_id
-    farm.finish(worker, farm.claimed(worker, job, farm.ids(job)[:1]))
+    farm.finish(worker, farm.lease(worker, job, farm.track_ids(job)[:1]))
     farm.clock.advance(7)
     with farm.database.read(streamed=True) as session:
         term = fleet_state.lease_view(name, lease, farm.clock())
@@ -89,18 +89,18 @@ def test_demand_cache_reuses_a_slow_count_until_it_is_old_or_too_small(
         return sum(s.count for s in demand.shapes), sum(job.tracks for job in demand.jobs)
 
     worker = farm.join("one")
-    farm.beat(worker)
+    farm.heartbeat(worker)
     job = farm.submit(briefs(4)).job_id
     assert look() == (4, 4), "the count took 1 s, and is cached for 50 s"
-    farm.finish(worker, farm.claimed(worker, job, farm.ids(job)[:1]))
+    farm.finish(worker, farm.lease(worker, job, farm.track_ids(job)[:1]))
     assert look() == (4, 3)
     farm.submit(briefs(2, word="harp"), catalog="other")
     assert look() == (5, 5), "there is more to do, so it is counted again"
-    farm.finish(worker, farm.claimed(worker, job, farm.ids(job)[1:2]))
+    farm.finish(worker, farm.lease(worker, job, farm.track_ids(job)[1:2]))
     assert look() == (5, 4)
     assert look() == (5, 4)
     assert look() == (4, 4), "the cache expired at 71 s"
-    farm.finish(worker, farm.claimed(worker, job, farm.ids(job)[2:3]))
+    farm.finish(worker, farm.lease(worker, job, farm.track_ids(job)[2:3]))
     assert look() == (3, 3), "the last count took 0.1 s, and is not cached"
 
 

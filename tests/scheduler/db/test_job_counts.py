@@ -8,7 +8,7 @@ def test_count_requested_includes_shared_tracks(farm: FarmFixture) -> None:
     first = farm.submit(briefs(4)).job_id
     second = farm.submit(briefs(5)[1:]).job_id
     worker = farm.join()
-    farm.finish(worker, farm.claimed(worker, first, farm.ids(first)[:2]))
+    farm.finish(worker, farm.lease(worker, first, farm.track_ids(first)[:2]))
     with farm.database.read() as session:
         counts, seconds = job_counts.count_requested(session, second)
         own = job_counts.count_own(session, second)

@@ -22,8 +22,8 @@ def removed(farm: FarmFixture) -> str:
     """A removed job of three done tracks."""
     worker = farm.join()
     job_id = farm.submit(briefs(3, tags={"mood": "calm"})).job_id
-    farm.finish(worker, farm.claimed(worker, job_id))
-    assert farm.settled(job_id) == "done"
+    farm.finish(worker, farm.lease(worker, job_id))
+    assert farm.complete(job_id) == "done"
     farm.change(job_id, jobs.remove)
     return job_id
 
@@ -56,7 +56,7 @@ def test_delete_tracks_goes_in_batches_and_returns_the_objects(
     assert (len(first), len(second), {*first, *second}) == (2, 1, keys)
     assert delete_tracks(farm, removed, 2) is None
     tables = (TrackRow, JobTrackRow, ArtifactRow, AttemptRow)
-    assert [farm.number(table) for table in tables] == [0, 0, 0, 0]
+    assert [farm.count(table) for table in tables] == [0, 0, 0, 0]
     delete_job(farm, removed)
 
 
@@ -64,18 +64,18 @@ def test_delete_job_leaves_no_row_of_it(farm: FarmFixture, removed: str) -> None
     delete_tracks(farm, removed, 10)
     delete_job(farm, removed)
     tables = (JobRow, LeaseRow, ShardRow, TrackTagRow)
-    assert [farm.number(table) for table in tables] == [0, 0, 0, 0]
+    assert [farm.count(table) for table in tables] == [0, 0, 0, 0]
     assert [event.job_id for event in farm.events("job_removed")] == [removed]
 
 
 def test_delete_tracks_leaves_shared_ones_to_the_other_job(farm: FarmFixture, removed: str) -> None:
     other = farm.submit(briefs(4, tags={"mood": "calm"})[2:]).job_id
-    shared = farm.ids(removed)[2]
-    assert farm.ids(other)[0] == shared
+    shared = farm.track_ids(removed)[2]
+    assert farm.track_ids(other)[0] == shared
     keys = delete_tracks(farm, removed, 10)
     assert keys is not None
     (kept,) = farm.artifacts()
     assert (kept.track_id, len(keys), kept.object_key in keys) == (shared, 2, False)
-    assert farm.made_by(other, TrackState.DONE) == [shared]
+    assert farm.owned_tracks(other, TrackState.DONE) == [shared]
     assert [link.shared for link in farm.rows(JobTrackRow)] == [False, False]
     delete_job(farm, removed)

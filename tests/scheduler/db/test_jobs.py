@@ -15,7 +15,7 @@ from trackfarm_scheduler.db.tables import LeaseRow, TrackRow
 def settled(farm: FarmFixture, job_id: str) -> JobState | None:
     """Return the state in which the settler ends a job now; None if it does not end."""
     before = farm.job(job_id).state
-    after = farm.settled(job_id)
+    after = farm.complete(job_id)
     return None if after == before else JobState(after)
 
 
@@ -27,7 +27,7 @@ def test_start_by_the_first_offer(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(2)).job_id
     worker = farm.join()
     farm.clock.advance(7)
-    farm.offer(worker, job_id, farm.ids(job_id)[:1])
+    farm.offer(worker, job_id, farm.track_ids(job_id)[:1])
     first = farm.job(job_id)
     farm.clock.advance(7)
     farm.offer(worker, job_id)
@@ -39,7 +39,7 @@ def test_start_by_the_first_offer(farm: FarmFixture) -> None:
 def test_job_is_done_after_its_last_track(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(2)).job_id
     worker = farm.join()
-    offer = farm.claimed(worker, job_id)
+    offer = farm.lease(worker, job_id)
     assert settled(farm, job_id) is None
     farm.finish(worker, offer)
     assert settled(farm, job_id) is JobState.DONE
@@ -52,8 +52,8 @@ def test_job_is_done_after_its_last_track(farm: FarmFixture) -> None:
 def test_pause_withdraws_unclaimed_shards_at_once(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(4)).job_id
     worker = farm.join()
-    running = farm.claimed(worker, job_id, farm.ids(job_id)[:1])
-    farm.offer(worker, job_id, farm.ids(job_id)[1:3])
+    running = farm.lease(worker, job_id, farm.track_ids(job_id)[:1])
+    farm.offer(worker, job_id, farm.track_ids(job_id)[1:3])
     farm.change(job_id, jobs.pause)
     assert farm.states(job_id) == {"leased": 1, "pending": 3}
     live = farm.rows(LeaseRow, col(LeaseRow.state) == "live")
@@ -75,13 +75,13 @@ def test_paused_job_is_offered_nothing(farm: FarmFixture) -> None:
 def test_cancel_ends_leases_and_keeps_done_tracks(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(4)).job_id
     worker = farm.join()
-    farm.finish(worker, farm.claimed(worker, job_id, farm.ids(job_id)[:1]))
-    running = farm.claimed(worker, job_id, farm.ids(job_id)[1:2])
-    late = farm.upload(running, farm.ids(job_id)[1])
-    farm.offer(worker, job_id, farm.ids(job_id)[2:3])
+    farm.finish(worker, farm.lease(worker, job_id, farm.track_ids(job_id)[:1]))
+    running = farm.lease(worker, job_id, farm.track_ids(job_id)[1:2])
+    late = farm.upload(running, farm.track_ids(job_id)[1])
+    farm.offer(worker, job_id, farm.track_ids(job_id)[2:3])
     farm.change(job_id, jobs.cancel)
     assert farm.states(job_id) == {"done": 1, "cancelled": 3}
-    assert farm.number(LeaseRow, col(LeaseRow.state) == "live") == 0
+    assert farm.count(LeaseRow, col(LeaseRow.state) == "live") == 0
     assert farm.report(worker, running, done=[late])[0].verdict == "refused"
     assert farm.states(job_id) == {"done": 1, "cancelled": 3}
     cancelled = farm.job(job_id)
@@ -92,7 +92,7 @@ def test_cancel_ends_leases_and_keeps_done_tracks(farm: FarmFixture) -> None:
 def test_retry_resumes_a_cancelled_job(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(3)).job_id
     worker = farm.join()
-    farm.finish(worker, farm.claimed(worker, job_id, farm.ids(job_id)[:1]))
+    farm.finish(worker, farm.lease(worker, job_id, farm.track_ids(job_id)[:1]))
     farm.change(job_id, jobs.cancel)
     assert farm.change(job_id, jobs.retry) == 2
     assert farm.states(job_id) == {"done": 1, "pending": 2}
@@ -115,14 +115,14 @@ def test_retry_clears_the_failures_of_tracks(farm: FarmFixture) -> None:
 def test_job_fails_early_after_many_failures(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(30)).job_id
     worker = farm.join()
-    offer = farm.claimed(worker, job_id, farm.ids(job_id)[:20])
-    for number, track_id in enumerate(farm.ids(job_id)[:20]):
+    offer = farm.lease(worker, job_id, farm.track_ids(job_id)[:20])
+    for number, track_id in enumerate(farm.track_ids(job_id)[:20]):
         assert settled(farm, job_id) is None, f"after {number} failures"
         farm.report(worker, offer, failed=[failure(track_id, FailureKind.BAD_INPUT)])
-    running = farm.claimed(worker, job_id, farm.ids(job_id)[20:22])
+    running = farm.lease(worker, job_id, farm.track_ids(job_id)[20:22])
     assert settled(farm, job_id) is JobState.FAILED
     assert farm.states(job_id) == {"failed": 20, "cancelled": 10}
-    assert farm.number(LeaseRow, col(LeaseRow.state) == "live") == 0
+    assert farm.count(LeaseRow, col(LeaseRow.state) == "live") == 0
     assert all(a.state == "cancelled" for a in farm.attempts(running))
 
 
@@ -158,7 +158,7 @@ def test_actions_are_allowed_by_the_state_of_the_job(
             farm.change(job_id, jobs.cancel)
         case "done":
             worker = farm.join()
-            farm.finish(worker, farm.claimed(worker, job_id))
+            farm.finish(worker, farm.lease(worker, job_id))
             settled(farm, job_id)
     assert state(farm, job_id) == begun
     if allowed:

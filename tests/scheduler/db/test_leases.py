@@ -59,11 +59,11 @@ def test_offer_leases_its_tracks(farm: FarmFixture, job_id: str, worker: WorkerR
 
 
 def test_offer_takes_each_track_once(farm: FarmFixture, job_id: str, worker: WorkerRow) -> None:
-    first, *_ = farm.ids(job_id)
+    first, *_ = farm.track_ids(job_id)
     farm.offer(worker, job_id, [first])
     assert farm.try_offer(worker, job_id, [first]) is None
-    rest = farm.offer(farm.join("other"), job_id, farm.ids(job_id))
-    assert [a.track_id for a in farm.attempts(rest)] == farm.ids(job_id)[1:]
+    rest = farm.offer(farm.join("other"), job_id, farm.track_ids(job_id))
+    assert [a.track_id for a in farm.attempts(rest)] == farm.track_ids(job_id)[1:]
 
 
 def test_concurrent_offers_never_share_a_track(
@@ -71,17 +71,17 @@ def test_concurrent_offers_never_share_a_track(
 ) -> None:
     """Offer the same four tracks in eight transactions at once: a conflict may fail one, never
     duplicate."""
-    wanted = farm.ids(job_id)
+    wanted = farm.track_ids(job_id)
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda _: farm.try_offer(worker, job_id, wanted), range(8)))
     assert sum(offer is not None for offer in results) == 1
-    assert farm.number(AttemptRow) == 4
+    assert farm.count(AttemptRow) == 4
 
 
 def test_offer_sequence_rises_in_each_queue(
     farm: FarmFixture, job_id: str, worker: WorkerRow
 ) -> None:
-    own = [farm.offer(worker, job_id, [track_id]) for track_id in farm.ids(job_id)[:3]]
+    own = [farm.offer(worker, job_id, [track_id]) for track_id in farm.track_ids(job_id)[:3]]
     elsewhere = farm.offer(farm.join("other"), job_id)
     with farm.database.read() as session:
         later = {o.lease_id: o.later for o in offers.list_unclaimed(session)}
@@ -108,10 +108,10 @@ def test_claim_starts_the_expiry(farm: FarmFixture, job_id: str) -> None:
 
 def test_extend_only_leases_that_the_worker_holds(farm: FarmFixture, job_id: str) -> None:
     mine, other = farm.join("a"), farm.join("b")
-    ids = farm.ids(job_id)
-    held = farm.claimed(mine, job_id, ids[:1])
-    foreign = farm.claimed(other, job_id, ids[1:2])
-    gone = farm.claimed(mine, job_id, ids[2:3])
+    ids = farm.track_ids(job_id)
+    held = farm.lease(mine, job_id, ids[:1])
+    foreign = farm.lease(other, job_id, ids[1:2])
+    gone = farm.lease(mine, job_id, ids[2:3])
     unclaimed = farm.offer(mine, job_id, ids[3:4])
     ended(farm, gone)
     progress = [
@@ -133,8 +133,8 @@ def test_extend_only_leases_that_the_worker_holds(farm: FarmFixture, job_id: str
 
 def test_end_returns_the_tracks_of_a_lease(farm: FarmFixture, job_id: str) -> None:
     worker = farm.join()
-    offer = farm.claimed(worker, job_id)
-    first, second, *_ = farm.ids(job_id)
+    offer = farm.lease(worker, job_id)
+    first, second, *_ = farm.track_ids(job_id)
     farm.report(worker, offer, done=[farm.upload(offer, first)])
     farm.report(
         worker,
@@ -152,8 +152,8 @@ def test_end_returns_the_tracks_of_a_lease(farm: FarmFixture, job_id: str) -> No
 def test_interrupted_track_keeps_its_seed(farm: FarmFixture, job_id: str) -> None:
     """Only a bad result changes the seed."""
     worker = farm.join()
-    first, second, *_ = farm.ids(job_id)
-    offer = farm.claimed(worker, job_id, [first, second])
+    first, second, *_ = farm.track_ids(job_id)
+    offer = farm.lease(worker, job_id, [first, second])
     farm.report(
         worker,
         offer,
@@ -175,8 +175,8 @@ def test_requested_seed_is_kept(farm: FarmFixture) -> None:
 
 def test_release_of_some_tracks_keeps_the_rest(farm: FarmFixture, job_id: str) -> None:
     worker = farm.join()
-    offer = farm.claimed(worker, job_id)
-    ids = farm.ids(job_id)
+    offer = farm.lease(worker, job_id)
+    ids = farm.track_ids(job_id)
     assert released(farm, offer, [*ids[:2], 999_999]) == 2
     assert released(farm, offer, ids[:2]) == 0
     assert farm.states(job_id) == {"pending": 2, "leased": 2}
@@ -190,24 +190,24 @@ def test_release_of_some_tracks_keeps_the_rest(farm: FarmFixture, job_id: str) -
 
 def test_lease_ends_with_its_last_track(farm: FarmFixture, job_id: str) -> None:
     worker = farm.join()
-    offer = farm.claimed(worker, job_id)
-    for number, track_id in enumerate(farm.ids(job_id), start=1):
+    offer = farm.lease(worker, job_id)
+    for number, track_id in enumerate(farm.track_ids(job_id), start=1):
         farm.report(worker, offer, done=[farm.upload(offer, track_id)])
         assert (lease_row(farm, offer).state == "ended") == (number == 4)
     assert lease_row(farm, offer).end_reason == "finished"
 
 
 def test_record_url_expiry_for_the_orphan_cleaner(farm: FarmFixture, job_id: str) -> None:
-    offer = farm.claimed(farm.join(), job_id)
+    offer = farm.lease(farm.join(), job_id)
     assert {a.url_expires_at for a in farm.attempts(offer)} == {farm.clock() + 3600}
 
 
 def test_extend_all_after_downtime_of_the_scheduler(farm: FarmFixture, job_id: str) -> None:
     worker = farm.join()
-    old = farm.claimed(worker, job_id, farm.ids(job_id)[:1])
-    offer = farm.offer(worker, job_id, farm.ids(job_id)[1:2])
+    old = farm.lease(worker, job_id, farm.track_ids(job_id)[:1])
+    offer = farm.offer(worker, job_id, farm.track_ids(job_id)[1:2])
     farm.clock.advance(1_000)
-    fresh = farm.claimed(worker, job_id, farm.ids(job_id)[2:3])
+    fresh = farm.lease(worker, job_id, farm.track_ids(job_id)[2:3])
     with farm.database.write() as session:
         lease_expiry.extend_all(session, farm.clock() + 5)
     assert lease_row(farm, old).expires_at == farm.clock() + 5
@@ -219,12 +219,12 @@ def test_offer_skips_shards_whose_tracks_are_gone(farm: FarmFixture, job_id: str
     worker = farm.join()
     assert farm.try_offer(worker, job_id, [999_999]) is None
     assert farm.try_offer(worker, job_id, [999_999], race=True) is None
-    assert farm.number(ShardRow) == 0
+    assert farm.count(ShardRow) == 0
 
 
 def test_offer_skips_shards_whose_worker_is_gone(farm: FarmFixture, job_id: str) -> None:
     """The transaction leaves its tracks pending."""
     with farm.database.write() as session:
-        shard = NewShard("worker_0000", "q", job_id, tuple(farm.ids(job_id)), 1.0)
+        shard = NewShard("worker_0000", "q", job_id, tuple(farm.track_ids(job_id)), 1.0)
         assert offers.create(session, [shard], now=farm.clock(), is_speculative=False) == []
     assert farm.states(job_id) == {"pending": 4}

@@ -60,7 +60,7 @@ def test_invitation_admits_as_many_as_it_has_uses(farm: FarmFixture) -> None:
     assert enter(farm, invited.token)
     assert enter(farm, invited.token)
     assert enter(farm, invited.token) is None
-    assert (left(farm, invited), farm.number(WorkerRow)) == (0, 2)
+    assert (left(farm, invited), farm.count(WorkerRow)) == (0, 2)
 
 
 def test_invitation_with_one_use_admits_one_of_many_at_once(farm: FarmFixture) -> None:
@@ -68,7 +68,7 @@ def test_invitation_with_one_use_admits_one_of_many_at_once(farm: FarmFixture) -
     with ThreadPoolExecutor(8) as pool:
         entered = list(pool.map(lambda _: enter(farm, invited.token), range(8)))
     assert sum(joined is not None for joined in entered) == 1
-    assert (left(farm, invited), farm.number(WorkerRow)) == (0, 1)
+    assert (left(farm, invited), farm.count(WorkerRow)) == (0, 1)
 
 
 def test_invitation_ends_by_time_and_by_revocation(farm: FarmFixture) -> None:
@@ -88,7 +88,7 @@ def test_admit_refuses_unknown_tokens(farm: FarmFixture, token: str) -> None:
     assert enter(farm, token) is None
     assert enter(farm, invited.invitation.token_hash) is None
     assert enter(farm, invited.invitation.id) is None
-    assert farm.number(WorkerRow) == 0
+    assert farm.count(WorkerRow) == 0
 
 
 def test_admit_by_join_token_can_be_disabled(farm: FarmFixture) -> None:
@@ -119,7 +119,7 @@ def test_repeated_join_with_a_nonce_spends_one_use(farm: FarmFixture) -> None:
     assert again is not None
     assert states(farm) == ["gone", "joining"]
     assert enter(farm, invited.token, nonce="another") is None
-    farm.beat(farm.worker(again.worker_id))
+    farm.heartbeat(farm.worker(again.worker_id))
     assert enter(farm, invited.token, nonce="same") is None, "its response has arrived"
 
 

@@ -12,9 +12,9 @@ from trackfarm_scheduler.policy.states import AttemptState, LeaseState
 
 def test_find_commit_facts_knows_only_tracks_of_the_holders_lease(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(3)).job_id
-    one, two, other = farm.ids(job_id)
+    one, two, other = farm.track_ids(job_id)
     holder, stranger = farm.join("holder"), farm.join("stranger")
-    offer = farm.claimed(holder, job_id, [one, two])
+    offer = farm.lease(holder, job_id, [one, two])
     key = farm.attempt(offer, one).object_key
     open_track = CommitFacts(LeaseState.LIVE, AttemptState.OPEN, key, TrackState.LEASED)
     with farm.database.read() as session:
@@ -27,8 +27,8 @@ def test_find_commit_facts_knows_only_tracks_of_the_holders_lease(farm: FarmFixt
 
 def test_list_attempts_pairs_attempts_with_their_tracks(farm: FarmFixture) -> None:
     worker, job_id = farm.join(), farm.submit(briefs(3)).job_id
-    one, two, _ = farm.ids(job_id)
-    offer = farm.claimed(worker, job_id)
+    one, two, _ = farm.track_ids(job_id)
+    offer = farm.lease(worker, job_id)
     with farm.database.read() as session:
         lease = session.get_one(LeaseRow, offer.lease_id)
         reported = reports.list_attempts(session, lease, [two, one])
@@ -41,8 +41,10 @@ def test_list_attempts_pairs_attempts_with_their_tracks(farm: FarmFixture) -> No
 
 def test_a_commit_stores_each_result_with_its_own_timings(farm: FarmFixture) -> None:
     worker, job_id = farm.join(), farm.submit(briefs(2)).job_id
-    offer = farm.claimed(worker, job_id)
-    results = [farm.upload(offer, i, service=float(n)) for n, i in enumerate(farm.ids(job_id), 1)]
+    offer = farm.lease(worker, job_id)
+    results = [
+        farm.upload(offer, i, service=float(n)) for n, i in enumerate(farm.track_ids(job_id), 1)
+    ]
     farm.report(worker, offer, done=results)
     artifacts = {artifact.track_id: artifact for artifact in farm.artifacts()}
     for done in results:

@@ -17,8 +17,8 @@ from trackfarm_scheduler.policy.states import AttemptState
 def pair(farm: FarmFixture) -> tuple[str, str]:
     first = farm.submit(briefs(4)).job_id
     second = farm.submit(briefs(5)[1:]).job_id
-    assert len(farm.made_by(first, TrackState.PENDING)) == 4
-    assert len(farm.made_by(second, TrackState.PENDING)) == 1
+    assert len(farm.owned_tracks(first, TrackState.PENDING)) == 4
+    assert len(farm.owned_tracks(second, TrackState.PENDING)) == 1
     return first, second
 
 
@@ -29,7 +29,7 @@ def test_transfer_when_one_job_stops_keeps_the_tracks_of_the_other(
     first, second = pair
     farm.change(first, act)  # type: ignore[arg-type]
     assert farm.states(second) == {"pending": 4}
-    assert len(farm.made_by(second, TrackState.PENDING)) == 4
+    assert len(farm.owned_tracks(second, TrackState.PENDING)) == 4
     assert farm.states(first) == {
         "pending": 4 if act is jobs.pause else 3,
         **({} if act is jobs.pause else {"cancelled": 1}),
@@ -41,11 +41,11 @@ def test_transfer_of_a_running_track_when_its_job_is_cancelled(
 ) -> None:
     first, second = pair
     worker = farm.join()
-    offer = farm.claimed(worker, first, farm.ids(second)[:2])
+    offer = farm.lease(worker, first, farm.track_ids(second)[:2])
     farm.change(first, jobs.cancel)
     assert all(a.state == "cancelled" for a in farm.attempts(offer))
     assert farm.states(second) == {"pending": 4}
-    assert len(farm.made_by(second, TrackState.PENDING)) == 4
+    assert len(farm.owned_tracks(second, TrackState.PENDING)) == 4
 
 
 def test_take_over_when_a_paused_job_resumes_after_the_other_was_cancelled(
@@ -56,7 +56,7 @@ def test_take_over_when_a_paused_job_resumes_after_the_other_was_cancelled(
     farm.change(second, jobs.cancel)
     farm.change(first, jobs.resume)
     assert farm.states(first) == {"pending": 4}
-    assert len(farm.made_by(first, TrackState.PENDING)) == 4
+    assert len(farm.owned_tracks(first, TrackState.PENDING)) == 4
 
 
 def test_cancel_while_a_worker_holds_a_track_for_another_job(
@@ -66,8 +66,8 @@ def test_cancel_while_a_worker_holds_a_track_for_another_job(
     the lease ends, they stay cancelled."""
     first, second = pair
     worker = farm.join()
-    shared = farm.ids(second)[:3]
-    offer = farm.claimed(worker, first, shared)
+    shared = farm.track_ids(second)[:3]
+    offer = farm.lease(worker, first, shared)
     farm.change(first, jobs.pause)
     farm.change(second, jobs.cancel)
     assert farm.report(worker, offer, failed=[failure(shared[0])])
@@ -82,9 +82,9 @@ def test_cancel_while_a_worker_holds_a_track_for_another_job(
 def test_jobs_end_after_their_shared_tracks(farm: FarmFixture, pair: tuple[str, str]) -> None:
     first, second = pair
     worker = farm.join()
-    farm.finish(worker, farm.claimed(worker, second))
-    assert farm.settled(second) == "running", "it waits for the tracks of the first"
-    farm.finish(worker, farm.claimed(worker, first))
+    farm.finish(worker, farm.lease(worker, second))
+    assert farm.complete(second) == "running", "it waits for the tracks of the first"
+    farm.finish(worker, farm.lease(worker, first))
     farm.completer.tick()
     assert (farm.job(first).state, farm.job(second).state) == ("done", "done")
 
@@ -95,7 +95,7 @@ def test_retry_of_one_job_reopens_the_shared_tracks_for_both(
     first, second = pair
     fail_all(farm, first)
     assert farm.change(second, jobs.retry) == 3
-    assert len(farm.made_by(second, TrackState.PENDING)) == 4
+    assert len(farm.owned_tracks(second, TrackState.PENDING)) == 4
     assert farm.states(first) == {"failed": 1, "pending": 3}
 
 
@@ -106,7 +106,7 @@ def test_retried_job_does_not_wait_for_a_paused_one(
     farm.change(second, jobs.cancel)
     farm.change(first, jobs.pause)
     farm.change(second, jobs.retry)
-    assert len(farm.made_by(second, TrackState.PENDING)) == 4
+    assert len(farm.owned_tracks(second, TrackState.PENDING)) == 4
 
 
 def test_retry_of_a_paused_job_leaves_shared_tracks_to_the_running_one(
@@ -114,9 +114,9 @@ def test_retry_of_a_paused_job_leaves_shared_tracks_to_the_running_one(
 ) -> None:
     first, second = pair
     worker = farm.join()
-    farm.claimed(worker, second, farm.made_by(second, TrackState.PENDING))
+    farm.lease(worker, second, farm.owned_tracks(second, TrackState.PENDING))
     fail_all(farm, first)
     farm.change(first, jobs.pause)
     assert farm.change(first, jobs.retry) == 4
-    assert len(farm.made_by(second, TrackState.PENDING)) == 3
-    assert len(farm.made_by(first, TrackState.PENDING)) == 1, "no other job requested it"
+    assert len(farm.owned_tracks(second, TrackState.PENDING)) == 3
+    assert len(farm.owned_tracks(first, TrackState.PENDING)) == 1, "no other job requested it"

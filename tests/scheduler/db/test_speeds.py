@@ -22,11 +22,11 @@ def model(farm: FarmFixture, gpu: str = "cpu") -> SpeedModel:
 
 
 def shape_of(farm: FarmFixture, job_id: str) -> TrackShape:
-    return speeds.shape_of(farm.track(farm.ids(job_id)[0]))
+    return speeds.shape_of(farm.track(farm.track_ids(job_id)[0]))
 
 
 def make(farm: FarmFixture, worker: WorkerRow, job_id: str, *ids: int, service: float) -> None:
-    offer = farm.claimed(worker, job_id, ids)
+    offer = farm.lease(worker, job_id, ids)
     farm.report(worker, offer, done=[farm.upload(offer, i, service=service) for i in ids])
 
 
@@ -38,7 +38,7 @@ def test_learn_from_each_committed_track(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(6)).job_id
     shape = shape_of(farm, job_id)
     expected = SpeedModel("cpu", TINY)
-    for track_id in farm.ids(job_id)[:4]:
+    for track_id in farm.track_ids(job_id)[:4]:
         make(farm, farm.join(), job_id, track_id, service=7.0)
         expected = expected.observe(shape, 7.0)
     assert model(farm).to_json() == expected.to_json(), "stored and read back as it was"
@@ -53,18 +53,18 @@ def test_learn_ignores_impossible_durations(farm: FarmFixture, service: float) -
     """Cover a worker that does not measure, and a machine that was asleep."""
     job_id = farm.submit(briefs(1)).job_id
     worker = farm.join()
-    make(farm, worker, job_id, *farm.ids(job_id), service=service)
-    assert farm.number(SpeedRow) == 0
+    make(farm, worker, job_id, *farm.track_ids(job_id), service=service)
+    assert farm.count(SpeedRow) == 0
     assert farm.worker(worker.id).speed == 1.0
 
 
 def test_learn_ignores_refused_results(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(1)).job_id
     worker = farm.join()
-    offer = farm.claimed(worker, job_id)
-    done = farm.upload(offer, farm.ids(job_id)[0])
+    offer = farm.lease(worker, job_id)
+    done = farm.upload(offer, farm.track_ids(job_id)[0])
     farm.report(worker, offer, done=[done.model_copy(update={"size": 1})])
-    assert farm.number(SpeedRow) == 0
+    assert farm.count(SpeedRow) == 0
 
 
 def test_load_model_of_another_version_is_the_prior(farm: FarmFixture) -> None:
@@ -72,7 +72,7 @@ def test_load_model_of_another_version_is_the_prior(farm: FarmFixture) -> None:
         session.add(SpeedRow(gpu="cpu", model_set="tiny", stats='{"version":999}'))
     assert model(farm) == SpeedModel("cpu", TINY)
     job_id = farm.submit(briefs(1)).job_id
-    make(farm, farm.join(), job_id, *farm.ids(job_id), service=5.0)
+    make(farm, farm.join(), job_id, *farm.track_ids(job_id), service=5.0)
     assert model(farm).tracks == 1
 
 
@@ -80,7 +80,7 @@ def test_speed_of_a_slow_worker_differs_from_its_kind(farm: FarmFixture) -> None
     """Join three workers of a kind, one at half the speed of the others."""
     workers = [farm.join(str(i)) for i in range(3)]
     job_id = farm.submit(briefs(90)).job_id
-    ids = iter(farm.ids(job_id))
+    ids = iter(farm.track_ids(job_id))
     for _ in range(30):
         for worker, service in zip(workers, (4.0, 4.0, 8.0), strict=True):
             make(farm, worker, job_id, next(ids), service=service)
@@ -99,8 +99,10 @@ def test_speed_of_a_slow_worker_differs_from_its_kind(farm: FarmFixture) -> None
 def test_learn_from_first_tracks_reported_at_once(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(4)).job_id
     workers = [farm.join(str(i)) for i in range(4)]
-    offers = [farm.claimed(w, job_id, [i]) for w, i in zip(workers, farm.ids(job_id), strict=True)]
-    done = [farm.upload(o, i) for o, i in zip(offers, farm.ids(job_id), strict=True)]
+    offers = [
+        farm.lease(w, job_id, [i]) for w, i in zip(workers, farm.track_ids(job_id), strict=True)
+    ]
+    done = [farm.upload(o, i) for o, i in zip(offers, farm.track_ids(job_id), strict=True)]
     with ThreadPoolExecutor(4) as pool:
         verdicts = list(
             pool.map(lambda n: farm.report(workers[n], offers[n], done=[done[n]]), range(4))

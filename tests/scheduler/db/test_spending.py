@@ -17,15 +17,15 @@ def usage(farm: FarmFixture, **filters: object) -> list[UsageTotals]:
 
 
 def finish_one(farm: FarmFixture, job_id: str, *, service: float) -> None:
-    worker, (track_id,) = farm.join(price_per_hour=3.6), farm.ids(job_id)
-    offer = farm.claimed(worker, job_id)
+    worker, (track_id,) = farm.join(price_per_hour=3.6), farm.track_ids(job_id)
+    offer = farm.lease(worker, job_id)
     farm.report(worker, offer, done=[farm.upload(offer, track_id, service=service)])
 
 
 def test_charge_adds_done_and_failed_engine_seconds_to_job_and_key(farm: FarmFixture) -> None:
     worker, job_id = farm.join(price_per_hour=3.6), farm.submit(briefs(2)).job_id
-    one, two = farm.ids(job_id)
-    offer = farm.claimed(worker, job_id)
+    one, two = farm.track_ids(job_id)
+    offer = farm.lease(worker, job_id)
     farm.report(
         worker,
         offer,
@@ -40,8 +40,8 @@ def test_charge_adds_done_and_failed_engine_seconds_to_job_and_key(farm: FarmFix
 
 def test_charge_counts_a_repeated_report_once(farm: FarmFixture) -> None:
     worker, job_id = farm.join(price_per_hour=3.6), farm.submit(briefs(1)).job_id
-    offer = farm.claimed(worker, job_id)
-    done = farm.upload(offer, farm.ids(job_id)[0], service=20.0)
+    offer = farm.lease(worker, job_id)
+    done = farm.upload(offer, farm.track_ids(job_id)[0], service=20.0)
     for _ in range(3):
         farm.report(worker, offer, done=[done])
     assert farm.job(job_id).spent == pytest.approx(0.02)
@@ -66,7 +66,7 @@ def test_list_usage_splits_by_hour_or_day_and_filters_by_owner(farm: FarmFixture
 
 def test_add_engine_seconds_sums_over_reports(farm: FarmFixture) -> None:
     worker, job_id = farm.join(), farm.submit(briefs(1)).job_id
-    offer = farm.claimed(worker, job_id)
+    offer = farm.lease(worker, job_id)
     for seconds in (1.5, 2.0):
         with farm.database.write() as session:
             spending.add_engine_seconds(session, offer.lease_id, seconds)

@@ -15,10 +15,10 @@ def ordinals(farm: FarmFixture, job_id: str, **filters: object) -> list[int]:
 
 def tagged(farm: FarmFixture) -> str:
     """Submit three tracks: two calm ones, one of them for the bar, and a loud one for the bar."""
-    submission = farm.begin()
+    submission = farm.begin_submission()
     tags = [{"mood": "calm"}, {"mood": "calm", "zone": "bar"}, {"mood": "loud", "zone": "bar"}]
-    farm.add(submission, [briefs(1, word=str(n), tags=t)[0] for n, t in enumerate(tags)])
-    return farm.seal(submission).job_id
+    farm.add_briefs(submission, [briefs(1, word=str(n), tags=t)[0] for n, t in enumerate(tags)])
+    return farm.seal_submission(submission).job_id
 
 
 def test_list_page_requires_all_tags(farm: FarmFixture) -> None:
@@ -45,10 +45,10 @@ def test_job_has_tags_finds_jobs_by_one_of_their_tracks(farm: FarmFixture) -> No
 
 def test_view_shows_attempts_and_the_artifact(farm: FarmFixture) -> None:
     worker, job_id = farm.join(), tagged(farm)
-    first = farm.ids(job_id)[0]
-    offer = farm.claimed(worker, job_id, [first])
+    first = farm.track_ids(job_id)[0]
+    offer = farm.lease(worker, job_id, [first])
     farm.report(worker, offer, failed=[failure(first)])
-    offer = farm.claimed(worker, job_id, [first])
+    offer = farm.lease(worker, job_id, [first])
     done = farm.upload(offer, first)
     farm.report(worker, offer, done=[done])
     with farm.database.read() as session:

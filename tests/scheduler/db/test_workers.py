@@ -36,7 +36,7 @@ def lose(farm: FarmFixture, seconds: float = 12) -> list[str]:
 
 
 def test_worker_stores_only_the_hash_of_its_token(farm: FarmFixture) -> None:
-    joined = farm.joined("gpu")
+    joined = farm.register("gpu")
     with farm.database.read() as session:
         stored = workers.find_by_token(session, joined.token)
         assert stored is not None
@@ -88,8 +88,8 @@ def test_list_live_returns_workers_that_accept_shards(farm: FarmFixture) -> None
 def test_mark_silent_lost_ends_leases(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(2)).job_id
     silent, heard = farm.join("a"), farm.join("b")
-    farm.claimed(silent, job_id, farm.ids(job_id)[:1])
-    farm.claimed(heard, job_id, farm.ids(job_id)[1:])
+    farm.lease(silent, job_id, farm.track_ids(job_id)[:1])
+    farm.lease(heard, job_id, farm.track_ids(job_id)[1:])
     farm.clock.advance(12)
     beat(farm, heard, shards=BUSY)
     assert lose(farm) == [], "twelve seconds are not more than twelve"
@@ -113,9 +113,9 @@ def test_lost_worker_may_report_again(farm: FarmFixture) -> None:
 
 def test_leave_voids_the_token_and_returns_tracks(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(2)).job_id
-    joined = farm.joined("gpu")
+    joined = farm.register("gpu")
     worker = farm.rows(WorkerRow)[0]
-    farm.claimed(worker, job_id)
+    farm.lease(worker, job_id)
     with farm.database.write() as session:
         workers.leave(session, worker.id, farm.clock(), reason="drained")
         assert workers.find_by_token(session, joined.token) is None

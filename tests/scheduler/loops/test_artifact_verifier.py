@@ -38,8 +38,8 @@ def worker(farm: FarmFixture) -> WorkerRow:
 @pytest.fixture
 def job_id(farm: FarmFixture, worker: WorkerRow) -> str:
     new_job_id = farm.submit(briefs(3)).job_id
-    farm.finish(worker, farm.claimed(worker, new_job_id))
-    assert farm.settled(new_job_id) == "done"
+    farm.finish(worker, farm.lease(worker, new_job_id))
+    assert farm.complete(new_job_id) == "done"
     return new_job_id
 
 
@@ -53,7 +53,7 @@ def swap(farm: FarmFixture, track_id: int) -> str:
 def test_what_was_swapped_is_void_and_made_again(
     farm: FarmFixture, artifact_verifier: ArtifactVerifier, worker: WorkerRow, job_id: str
 ) -> None:
-    swapped = farm.ids(job_id)[1]
+    swapped = farm.track_ids(job_id)[1]
     key = swap(farm, swapped)
     farm.clock.advance(URL_SECONDS + MARGIN)
     artifact_verifier.tick()
@@ -64,8 +64,8 @@ def test_what_was_swapped_is_void_and_made_again(
     assert farm.job(job_id).state == "running"
     assert farm.worker(worker.id).strikes == 1
     assert key not in farm.objects.content
-    farm.finish(worker, farm.claimed(worker, job_id))
-    assert farm.settled(job_id) == "done"
+    farm.finish(worker, farm.lease(worker, job_id))
+    assert farm.complete(job_id) == "done"
 
 
 def test_an_object_is_looked_at_once(
@@ -74,7 +74,7 @@ def test_an_object_is_looked_at_once(
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
     artifact_verifier.tick()
     assert all(a.verified_at == farm.clock() for a in farm.rows(ArtifactRow))
-    swap(farm, farm.ids(job_id)[0])
+    swap(farm, farm.track_ids(job_id)[0])
     artifact_verifier.tick()
     assert farm.states(job_id) == {"done": 3}
 
@@ -83,8 +83,8 @@ def test_a_track_of_a_cancelled_job_has_failed(
     farm: FarmFixture, artifact_verifier: ArtifactVerifier, worker: WorkerRow
 ) -> None:
     job_id = farm.submit(briefs(2)).job_id
-    first, _ = farm.ids(job_id)
-    offer = farm.claimed(worker, job_id, [first])
+    first, _ = farm.track_ids(job_id)
+    offer = farm.lease(worker, job_id, [first])
     farm.finish(worker, offer)
     farm.change(job_id, jobs.cancel)
     swap(farm, first)
@@ -103,20 +103,20 @@ def test_a_job_that_goes_on_gets_what_another_has_stopped_making(
 ) -> None:
     stopped = farm.submit(briefs(2)).job_id
     going = farm.submit(briefs(3)[1:]).job_id
-    shared = farm.ids(going)[0]
-    farm.finish(worker, farm.claimed(worker, stopped, [shared]))
+    shared = farm.track_ids(going)[0]
+    farm.finish(worker, farm.lease(worker, stopped, [shared]))
     farm.change(stopped, act)
     swap(farm, shared)
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
     artifact_verifier.tick()
-    assert shared in farm.made_by(going, TrackState.PENDING)
-    farm.finish(farm.join(), farm.claimed(farm.join("new"), going))
+    assert shared in farm.owned_tracks(going, TrackState.PENDING)
+    farm.finish(farm.join(), farm.lease(farm.join("new"), going))
 
 
 def test_a_store_that_writes_once_is_trusted(
     farm: FarmFixture, artifact_verifier: ArtifactVerifier, job_id: str
 ) -> None:
-    swap(farm, farm.ids(job_id)[0])
+    swap(farm, farm.track_ids(job_id)[0])
     farm.objects.writes_once = True
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
     artifact_verifier.tick()
@@ -126,7 +126,7 @@ def test_a_store_that_writes_once_is_trusted(
 def test_a_removed_job_does_not_go_on(
     farm: FarmFixture, artifact_verifier: ArtifactVerifier, job_id: str
 ) -> None:
-    swap(farm, farm.ids(job_id)[0])
+    swap(farm, farm.track_ids(job_id)[0])
     farm.change(job_id, jobs.remove)
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
     artifact_verifier.tick()

@@ -177,14 +177,14 @@ def test_a_transaction_that_may_not_act_leaves_nothing(farm: FarmFixture) -> Non
 def test_a_settler_that_does_not_lead_ends_no_job(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(1)).job_id
     worker = farm.join()
-    farm.finish(worker, farm.claimed(worker, job_id))
+    farm.finish(worker, farm.lease(worker, job_id))
     frozen = scheduler(farm.database, "frozen")
     assert not frozen.leads
     for thinks_it_leads in (False, True):
         frozen._leads = thinks_it_leads
         JobCompleter(database=farm.database, leadership=frozen, clock=farm.clock).tick()
         assert farm.job(job_id).state == "running"
-    assert farm.settled(job_id) == "done"
+    assert farm.complete(job_id) == "done"
 
 
 def _row(session: Session) -> LeaderLeaseRow:

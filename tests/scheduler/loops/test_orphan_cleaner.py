@@ -66,12 +66,12 @@ def test_what_was_abandoned_goes_and_what_was_committed_stays(
 ) -> None:
     job_id = farm.submit(briefs(3)).job_id
     worker = farm.join()
-    offer = farm.claimed(worker, job_id)
+    offer = farm.lease(worker, job_id)
     done_key, failed_key, expired_key = put(farm, store, offer)
-    done, failed, _ = farm.ids(job_id)
+    done, failed, _ = farm.track_ids(job_id)
     farm.report(worker, offer, done=[farm.upload(offer, done)], failed=[failure(failed)])
     expire(farm, offer)
-    again = farm.claimed(worker, job_id)
+    again = farm.lease(worker, job_id)
     kept = put(farm, store, again)
 
     farm.clock.advance(URL_SECONDS + MARGIN)
@@ -80,9 +80,9 @@ def test_what_was_abandoned_goes_and_what_was_committed_stays(
     farm.clock.advance(0.1)
     orphan_cleaner.tick()
     assert stored(store) == {done_key, *kept}
-    assert farm.number(AttemptRow, col(AttemptRow.object_removed_at).is_not(None)) == 2
+    assert farm.count(AttemptRow, col(AttemptRow.object_removed_at).is_not(None)) == 2
     orphan_cleaner.tick()
-    assert farm.number(AttemptRow, col(AttemptRow.object_removed_at).is_not(None)) == 2
+    assert farm.count(AttemptRow, col(AttemptRow.object_removed_at).is_not(None)) == 2
 
 
 def test_what_a_quarantined_worker_wrote_once_more_goes_too(
@@ -90,9 +90,9 @@ def test_what_a_quarantined_worker_wrote_once_more_goes_too(
 ) -> None:
     """Its failures are forgiven, but its upload URLs are still valid."""
     worker, job_id = farm.join(), farm.submit(briefs(1)).job_id
-    farm.beat(worker)
-    offer = farm.claimed(worker, job_id)
-    farm.report(worker, offer, failed=[failure(farm.ids(job_id)[0])])
+    farm.heartbeat(worker)
+    offer = farm.lease(worker, job_id)
+    farm.report(worker, offer, failed=[failure(farm.track_ids(job_id)[0])])
     with farm.database.write() as session:
         FailureHandler.strike(session, worker.id, BAD_WORKER_STRIKES, farm.clock())
     assert farm.attempts(offer)[0].state == AttemptState.FORGIVEN
@@ -107,7 +107,7 @@ def test_a_renewed_url_keeps_an_object_longer(
 ) -> None:
     job_id = farm.submit(briefs(1)).job_id
     worker = farm.join()
-    offer = farm.claimed(worker, job_id)
+    offer = farm.lease(worker, job_id)
     (key,) = put(farm, store, offer)
     farm.clock.advance(1_000)
     farm.claim(worker, offer)
@@ -124,11 +124,11 @@ def test_an_object_that_never_came_is_no_error(
     farm: FarmFixture, orphan_cleaner: OrphanCleaner
 ) -> None:
     job_id = farm.submit(briefs(1)).job_id
-    offer = farm.claimed(farm.join(), job_id)
+    offer = farm.lease(farm.join(), job_id)
     expire(farm, offer)
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
     orphan_cleaner.tick()
-    assert farm.number(AttemptRow, col(AttemptRow.object_removed_at).is_not(None)) == 1
+    assert farm.count(AttemptRow, col(AttemptRow.object_removed_at).is_not(None)) == 1
 
 
 def test_an_offer_that_nobody_claimed_has_nothing_to_sweep(
@@ -145,11 +145,11 @@ def test_more_than_one_batch_goes_in_one_tick(
     farm: FarmFixture, orphan_cleaner: OrphanCleaner
 ) -> None:
     job_id = farm.submit(briefs(1_100)).job_id
-    offer = farm.claimed(farm.join(), job_id)
+    offer = farm.lease(farm.join(), job_id)
     expire(farm, offer)
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
     orphan_cleaner.tick()
-    assert farm.number(AttemptRow, col(AttemptRow.object_removed_at).is_(None)) == 0
+    assert farm.count(AttemptRow, col(AttemptRow.object_removed_at).is_(None)) == 0
 
 
 def test_an_upload_that_a_crash_cut_off_goes_once_it_has_been_quiet(
@@ -158,33 +158,33 @@ def test_an_upload_that_a_crash_cut_off_goes_once_it_has_been_quiet(
     """This includes uploads to another scheduler; an upload in progress stays, however long it
     takes."""
     kept = farm.submit(briefs(2))
-    broken, slow = farm.begin(), farm.begin(catalog="slow")
-    farm.add(broken, briefs(4))
+    broken, slow = farm.begin_submission(), farm.begin_submission(catalog="slow")
+    farm.add_briefs(broken, briefs(4))
     for chunk, expected_jobs in enumerate([3, 3, 2]):
         farm.clock.advance(STALE_UPLOAD_SECONDS / 2)
-        farm.add(slow, briefs(2, word=f"chunk {chunk}"))
+        farm.add_briefs(slow, briefs(2, word=f"chunk {chunk}"))
         orphan_cleaner.tick()
-        assert farm.number(JobRow) == expected_jobs
-    sealed = farm.seal(slow)
+        assert farm.count(JobRow) == expected_jobs
+    sealed = farm.seal_submission(slow)
     farm.clock.advance(10 * STALE_UPLOAD_SECONDS)
     orphan_cleaner.tick()
     assert {job.id for job in farm.rows(JobRow)} == {kept.job_id, sealed.job_id}
-    assert farm.number(TrackRow) == 2 + 6
+    assert farm.count(TrackRow) == 2 + 6
 
 
 def test_what_comes_after_an_upload_was_given_up_is_refused(
     farm: FarmFixture, orphan_cleaner: OrphanCleaner
 ) -> None:
-    late, done = farm.begin(), farm.begin(catalog="other")
+    late, done = farm.begin_submission(), farm.begin_submission(catalog="other")
     for upload in (late, done):
-        farm.add(upload, briefs(2))
-    sealed = farm.seal(done)
+        farm.add_briefs(upload, briefs(2))
+    sealed = farm.seal_submission(done)
     farm.clock.advance(STALE_UPLOAD_SECONDS + 1)
     orphan_cleaner.tick()
     with pytest.raises(SubmissionExpired):
-        farm.add(late, briefs(2, word="late"))
+        farm.add_briefs(late, briefs(2, word="late"))
     with pytest.raises(SubmissionExpired):
-        farm.seal(late)
+        farm.seal_submission(late)
     with farm.database.write() as session:  # it was sealed just before it would have been removed
         submission_db.abandon_stale(session, sealed.job_id, untouched_since=farm.clock())
     assert [job.id for job in farm.rows(JobRow)] == [sealed.job_id]
@@ -192,7 +192,7 @@ def test_what_comes_after_an_upload_was_given_up_is_refused(
 
 
 def test_only_the_leader_sweeps(farm: FarmFixture, store: DirectoryStore) -> None:
-    farm.add(farm.begin(), briefs(4))
+    farm.add_briefs(farm.begin_submission(), briefs(4))
     farm.clock.advance(10 * STALE_UPLOAD_SECONDS)
     other = Leadership(database=farm.database, holder="other", lease_seconds=60)
     other.tick()
@@ -200,4 +200,4 @@ def test_only_the_leader_sweeps(farm: FarmFixture, store: DirectoryStore) -> Non
         database=farm.database, objects=store, leadership=other, clock=farm.clock, margin=MARGIN
     )
     orphan_cleaner.tick()
-    assert farm.number(JobRow) == 1
+    assert farm.count(JobRow) == 1

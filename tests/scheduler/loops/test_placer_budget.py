@@ -44,8 +44,8 @@ def place_all(farm: FarmFixture, job_id: str) -> list[ShardOffer]:
 
 def test_a_track_costs_its_seconds_on_the_engine(farm: FarmFixture, worker: WorkerRow) -> None:
     job_id = farm.submit(briefs(2)).job_id
-    offer = farm.claimed(worker, job_id)
-    first, second = farm.ids(job_id)
+    offer = farm.lease(worker, job_id)
+    first, second = farm.track_ids(job_id)
     farm.report(worker, offer, done=[farm.upload(offer, first, service=10.0)])
     assert spent(farm, job_id) == pytest.approx(0.01)
     farm.report(worker, offer, failed=[failure(second, service=4.0)])
@@ -59,8 +59,8 @@ def test_a_track_costs_its_seconds_on_the_engine(farm: FarmFixture, worker: Work
 def test_a_report_that_comes_again_costs_nothing(farm: FarmFixture, worker: WorkerRow) -> None:
     """A worker repeats unacknowledged reports."""
     job_id = farm.submit(briefs(2)).job_id
-    offer = farm.claimed(worker, job_id)
-    first, second = farm.ids(job_id)
+    offer = farm.lease(worker, job_id)
+    first, second = farm.track_ids(job_id)
     done, failed = farm.upload(offer, first, service=10.0), failure(second, service=4.0)
     farm.report(worker, offer, done=[done, done], failed=[failed, failed])
     for _ in range(2):
@@ -71,8 +71,8 @@ def test_a_report_that_comes_again_costs_nothing(farm: FarmFixture, worker: Work
 
 def test_what_was_refused_costs_nothing(farm: FarmFixture, worker: WorkerRow) -> None:
     job_id = farm.submit(briefs(1)).job_id
-    offer = farm.claimed(worker, job_id)
-    (track_id,) = farm.ids(job_id)
+    offer = farm.lease(worker, job_id)
+    (track_id,) = farm.track_ids(job_id)
     thief = farm.join("thief", price_per_hour=1000.0)
     farm.report(thief, offer, failed=[failure(track_id, service=3600.0)])
     assert spent(farm, job_id) == 0
@@ -82,7 +82,7 @@ def test_what_runs_is_committed(farm: FarmFixture, worker: WorkerRow) -> None:
     """Each track takes two seconds, at a tenth of a cent per second."""
     job_id = farm.submit(briefs(9), budget=1.0).job_id
     assert affordable(farm, job_id) == pytest.approx(1.0)
-    offer = farm.claimed(worker, job_id, farm.ids(job_id)[:3])
+    offer = farm.lease(worker, job_id, farm.track_ids(job_id)[:3])
     assert affordable(farm, job_id) == pytest.approx(1 - 0.006)
     farm.finish(worker, offer)
     assert affordable(farm, job_id) == pytest.approx(1 - 0.006), "now it is spent"
@@ -90,20 +90,20 @@ def test_what_runs_is_committed(farm: FarmFixture, worker: WorkerRow) -> None:
 
 def test_a_job_without_budget_may_spend_what_it_likes(farm: FarmFixture, worker: WorkerRow) -> None:
     job_id = farm.submit(briefs(3)).job_id
-    farm.claimed(worker, job_id, farm.ids(job_id)[:1])
+    farm.lease(worker, job_id, farm.track_ids(job_id)[:1])
     assert affordable(farm, job_id) is None
 
 
 def test_it_ends_only_when_nothing_runs_any_more(farm: FarmFixture, worker: WorkerRow) -> None:
     job_id = farm.submit(briefs(3), budget=0.005).job_id
-    first, second, _ = farm.ids(job_id)
-    running = farm.claimed(worker, job_id, [first, second])
+    first, second, _ = farm.track_ids(job_id)
+    running = farm.lease(worker, job_id, [first, second])
     farm.report(worker, running, done=[farm.upload(running, first, service=50.0)])
     assert spent(farm, job_id) > 0.005
     assert place_all(farm, job_id) == []
-    assert farm.settled(job_id) == "running", "running shards are finished"
+    assert farm.complete(job_id) == "running", "running shards are finished"
     farm.finish(worker, running)
-    assert farm.settled(job_id) == "out_of_budget"
+    assert farm.complete(job_id) == "out_of_budget"
     ended = farm.job(job_id)
     assert (ended.reason, ended.finished_at) == (
         "the budget is spent; 1 tracks are not made",
@@ -114,7 +114,7 @@ def test_it_ends_only_when_nothing_runs_any_more(farm: FarmFixture, worker: Work
 
 def test_without_a_worker_a_job_is_not_broke(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(1), budget=1e-9).job_id
-    assert farm.settled(job_id) == "accepted"
+    assert farm.complete(job_id) == "accepted"
 
 
 def test_a_worker_that_costs_nothing_goes_on(farm: FarmFixture, worker: WorkerRow) -> None:
@@ -123,7 +123,7 @@ def test_a_worker_that_costs_nothing_goes_on(farm: FarmFixture, worker: WorkerRo
     offers = place_all(farm, job_id)
     assert {o.queue for o in offers} == {own.queue}
     farm.claim(own, offers[0])
-    assert farm.settled(job_id) == "running"
+    assert farm.complete(job_id) == "running"
 
 
 def test_a_cheap_worker_that_cannot_make_it_is_no_reason_to_wait(farm: FarmFixture) -> None:
@@ -131,37 +131,37 @@ def test_a_cheap_worker_that_cannot_make_it_is_no_reason_to_wait(farm: FarmFixtu
     ever."""
     farm.join("cheap", memory_mib=6_144, price_per_hour=0.0, model_set="acestep-v15-turbo")
     farm.join("dear", memory_mib=24_564, price_per_hour=1000.0, model_set="acestep-v15-turbo")
-    submission = farm.begin(kind="acestep-v15-turbo", budget=1e-6)
-    farm.add(submission, briefs(2, duration=600))
-    job_id = farm.seal(submission).job_id
+    submission = farm.begin_submission(kind="acestep-v15-turbo", budget=1e-6)
+    farm.add_briefs(submission, briefs(2, duration=600))
+    job_id = farm.seal_submission(submission).job_id
     assert place_all(farm, job_id) == []
-    assert farm.settled(job_id) == "out_of_budget"
+    assert farm.complete(job_id) == "out_of_budget"
 
 
 def test_a_job_that_cannot_pay_for_anything_says_so_at_once(
     farm: FarmFixture, worker: WorkerRow
 ) -> None:
     job_id = farm.submit(briefs(2), budget=1e-9).job_id
-    assert farm.settled(job_id) == "out_of_budget"
+    assert farm.complete(job_id) == "out_of_budget"
     assert farm.job(job_id).reason == "the budget is spent; 2 tracks are not made"
 
 
 def test_more_money_lets_it_go_on(farm: FarmFixture, worker: WorkerRow) -> None:
     job_id = farm.submit(briefs(4), budget=0.003).job_id
-    farm.finish(worker, farm.claimed(worker, job_id, farm.ids(job_id)[:1]))
-    assert farm.settled(job_id) == "out_of_budget"
+    farm.finish(worker, farm.lease(worker, job_id, farm.track_ids(job_id)[:1]))
+    assert farm.complete(job_id) == "out_of_budget"
     farm.change(job_id, jobs.resume)
     again = farm.job(job_id)
     assert (again.state, again.finished_at, again.reason) == ("running", None, "")
-    assert farm.settled(job_id) == "out_of_budget", "the budget is unchanged"
+    assert farm.complete(job_id) == "out_of_budget", "the budget is unchanged"
     farm.change(job_id, lambda session, job, now: jobs.resume(session, job, now, budget=1.0))
-    assert farm.settled(job_id) == "running"
+    assert farm.complete(job_id) == "running"
     while offers := place_all(farm, job_id):
         assert len(offers) <= SHARDS_AHEAD
         for offer in offers:
             farm.claim(worker, offer)
             farm.finish(worker, offer)
-    assert farm.settled(job_id) == "done"
+    assert farm.complete(job_id) == "done"
     assert spent(farm, job_id) <= 1.0
 
 
@@ -170,6 +170,6 @@ def test_another_job_gets_what_it_shares_with_a_broke_one(
 ) -> None:
     broke = farm.submit(briefs(3), budget=0.002).job_id
     other = farm.submit(briefs(4)).job_id
-    farm.finish(worker, farm.claimed(worker, broke, farm.ids(broke)[:1]))
-    assert farm.settled(broke) == "out_of_budget"
-    assert len(farm.made_by(other, TrackState.PENDING)) == 3
+    farm.finish(worker, farm.lease(worker, broke, farm.track_ids(broke)[:1]))
+    assert farm.complete(broke) == "out_of_budget"
+    assert len(farm.owned_tracks(other, TrackState.PENDING)) == 3

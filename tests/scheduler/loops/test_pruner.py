@@ -51,10 +51,10 @@ def new_pruner(farm: FarmFixture, leadership: Leadership) -> Pruner:
 
 def finished_job(farm: FarmFixture, wanted: list[Brief], catalog: str = "spa") -> str:
     job_id = farm.submit(wanted, catalog=catalog).job_id
-    if farm.made_by(job_id, TrackState.PENDING):
+    if farm.owned_tracks(job_id, TrackState.PENDING):
         worker = farm.join()
-        farm.finish(worker, farm.claimed(worker, job_id))
-    assert farm.settled(job_id) == "done"
+        farm.finish(worker, farm.lease(worker, job_id))
+    assert farm.complete(job_id) == "done"
     return job_id
 
 
@@ -72,7 +72,7 @@ def test_pruner_deletes_files_of_a_removed_job_after_its_upload_urls_expired(
     pruner.tick()
     assert farm.objects.content == {}
     for table in (JobRow, TrackRow, JobTrackRow, ArtifactRow, AttemptRow, LeaseRow, ShardRow):
-        assert farm.number(table) == 0, table
+        assert farm.count(table) == 0, table
     assert [e.job_id for e in farm.events("job_removed")] == [job_id]
     pruner.tick()
 
@@ -103,12 +103,12 @@ def test_pruner_blocks_no_other_write_while_the_store_deletes(
 def test_pruner_keeps_tracks_that_another_job_shares(farm: FarmFixture, pruner: Pruner) -> None:
     first = finished_job(farm, briefs(3))
     second = finished_job(farm, briefs(2))
-    shared = farm.ids(second)
+    shared = farm.track_ids(second)
     farm.change(first, jobs.remove)
     farm.clock.advance(URL_SECONDS + 1)
     pruner.tick()
     assert [job.id for job in farm.rows(JobRow)] == [second]
-    assert farm.ids(second) == shared
+    assert farm.track_ids(second) == shared
     assert farm.states(second) == {"done": 2}
     assert {t.job_id for t in farm.rows(TrackRow)} == {second}
     assert len(farm.objects.content) == 2
@@ -145,7 +145,7 @@ def test_pruner_deletes_an_upload_a_day_after_its_last_job_ended(
     farm.objects.content[KEY] = b"music"
     first = farm.submit(covers(1)).job_id
     second = farm.submit(covers(2), catalog="other").job_id
-    assert farm.number(JobUploadRow) == 2
+    assert farm.count(JobUploadRow) == 2
     farm.clock.advance(10 * DAY)
     farm.change(first, jobs.cancel)
     farm.clock.advance(10 * DAY)
@@ -158,7 +158,7 @@ def test_pruner_deletes_an_upload_a_day_after_its_last_job_ended(
     farm.clock.advance(2)
     pruner.tick()
     assert KEY not in farm.objects.content
-    assert (farm.number(UploadRow), farm.number(JobUploadRow)) == (0, 0)
+    assert (farm.count(UploadRow), farm.count(JobUploadRow)) == (0, 0)
 
 
 def test_pruner_deletes_an_upload_without_a_job_a_day_later(
@@ -180,14 +180,14 @@ def test_pruner_deletes_an_upload_without_a_job_a_day_later(
 
 def test_pruner_deletes_events_after_ninety_days(farm: FarmFixture, pruner: Pruner) -> None:
     farm.submit(briefs(1))
-    old = farm.number(EventRow)
+    old = farm.count(EventRow)
     farm.clock.advance(60 * DAY)
     job_id = farm.submit(briefs(1, word="drums"), catalog="new").job_id
     farm.clock.advance(31 * DAY)
     assert old
     pruner.tick()
     assert {e.job_id for e in farm.rows(EventRow)} == {job_id}
-    assert farm.number(EventRow, col(EventRow.at) < farm.clock() - 90 * DAY) == 0
+    assert farm.count(EventRow, col(EventRow.at) < farm.clock() - 90 * DAY) == 0
 
 
 def test_pruner_deletes_only_as_the_leader(farm: FarmFixture) -> None:
@@ -197,4 +197,4 @@ def test_pruner_deletes_only_as_the_leader(farm: FarmFixture) -> None:
     other = Leadership(database=farm.database, holder="other", lease_seconds=60)
     other.tick()
     new_pruner(farm, other).tick()
-    assert farm.number(JobRow) == 1
+    assert farm.count(JobRow) == 1

@@ -47,7 +47,7 @@ def test_a_database_that_is_away_is_said(sqlite_farm: FarmFixture, tmp_path: Pat
 def test_the_broker_is_measured(sqlite_farm: FarmFixture, redis: RedisServer) -> None:
     broker = Broker(redis.url)
     worker, job = sqlite_farm.join(), sqlite_farm.submit(briefs(2)).job_id
-    broker.send([sqlite_farm.offer(worker, job, [i]) for i in sqlite_farm.ids(job)])
+    broker.send([sqlite_farm.offer(worker, job, [i]) for i in sqlite_farm.track_ids(job)])
     surveyor = Surveyor(sqlite_farm.database, broker, sqlite_farm.clock)
     assert next(broker_families(broker)).samples[0].value == 1
     assert surveyor.newest().queues == {("tiny", "vram24"): 2}

@@ -5,7 +5,6 @@ import pytest
 from tests.scheduler.farm_fixture import FarmFixture, briefs
 from tests.scheduler.metrics.exposed import collector, scraped, value
 from trackfarm_scheduler.db import workers
-from trackfarm_scheduler.db.tables import WorkerRow
 from trackfarm_scheduler.db.tables_fleet import RentalRow
 from trackfarm_scheduler.metrics.gauges import BOOT_SECONDS, LOST_SHOWN_SECONDS
 
@@ -35,21 +34,6 @@ def rental(farm: FarmFixture, tag: str) -> None:
         )
 
 
-def test_workers_tell_who_they_are_and_what_their_cards_do(farm: FarmFixture) -> None:
-    worker = farm.join("left", gpu="GeForce RTX 4090", provider="vast", price_per_hour=0.5)
-    farm.beat(worker)
-    farm.beat(worker, gpu_memory_mib=1024, gpu_utilisation=0.75)
-    samples = scraped(collector(farm))
-    assert value(samples, "workers", state="ready", gpu="RTX 4090", provider="vast", **KIND) == 1
-    mine = {"worker": worker.id}
-    assert value(samples, "worker_info", name="left", gpu="GeForce RTX 4090", **mine) == 1
-    assert value(samples, "worker_last_heartbeat_timestamp_seconds", **mine) == farm.clock()
-    assert value(samples, "worker_gpu_memory_used_bytes", **mine) == 1024**3
-    assert value(samples, "worker_gpu_memory_bytes", **mine) == 24_564 * 1024**2
-    assert value(samples, "worker_gpu_utilization_ratio", **mine) == 0.75
-    assert value(samples, "workers_price_dollars_per_hour", provider="vast") == 0.5
-
-
 def test_a_lost_worker_is_shown_for_a_while_and_one_that_left_is_not(farm: FarmFixture) -> None:
     lost, left = farm.join("lost"), farm.join("left")
     with farm.database.write() as session:
@@ -70,8 +54,8 @@ def test_a_lost_worker_is_shown_for_a_while_and_one_that_left_is_not(farm: FarmF
 
 def test_offers_wait_and_claims_do_not(farm: FarmFixture) -> None:
     worker, job = farm.join(), farm.submit(briefs(3)).job_id
-    one, two, three = farm.ids(job)
-    farm.claimed(worker, job, [one])
+    one, two, three = farm.track_ids(job)
+    farm.lease(worker, job, [one])
     farm.clock.advance(5)
     offered_at = farm.clock()
     farm.offer(worker, job, [two])
@@ -102,48 +86,9 @@ def test_waiting_tracks_have_an_age(farm: FarmFixture) -> None:
     first = farm.submit(briefs(2), catalog="first").job_id
     farm.clock.advance(100)
     farm.submit(briefs(3, word="harp"), catalog="second")
-    farm.claimed(farm.join(), first, farm.ids(first)[:1])
+    farm.lease(farm.join(), first, farm.track_ids(first)[:1])
     samples = scraped(collector(farm))
     assert value(samples, "tracks_waiting", model_set="tiny") == 4
     assert value(samples, "tracks_present", state="leased") == 1
     oldest = value(samples, "oldest_waiting_timestamp_seconds", model_set="tiny")
     assert oldest == pytest.approx(began, abs=1)
-
-
-def test_a_budget_has_headroom(farm: FarmFixture) -> None:
-    worker = farm.join(price_per_hour=900)
-    job = farm.submit(briefs(2), budget=10.0).job_id
-    farm.submit(briefs(1, word="harp"), catalog="rich", budget=1000.0)
-    farm.claim(worker, offer := farm.offer(worker, job, farm.ids(job)[:1]))
-    farm.report(worker, offer, done=[farm.upload(offer, farm.ids(job)[0], service=37)])
-    samples = scraped(collector(farm))
-    assert value(samples, "job_budget_headroom_ratio", state="running") == pytest.approx(0.075)
-    assert value(samples, "jobs_budget_nearly_spent", state="running") == 1
-    assert value(samples, "jobs_budget_nearly_spent", state="accepted") == 0
-
-
-def test_a_deadline_has_headroom(farm: FarmFixture) -> None:
-    farm.beat(farm.join())
-    far = farm.clock() + 100_000
-    farm.submit(briefs(1), deadline=far)
-    samples = scraped(collector(farm))
-    headroom = value(samples, "job_deadline_headroom_seconds", state="accepted")
-    assert headroom is not None
-    assert 90_000 < headroom < 100_000
-    assert value(samples, "jobs_deadline_at_risk", state="accepted") == 0
-    farm.clock.advance(99_999.9)
-    samples = scraped(collector(farm))
-    assert value(samples, "jobs_deadline_at_risk", state="accepted") == 1
-
-
-def test_a_deadline_that_nobody_works_for_is_at_risk(farm: FarmFixture) -> None:
-    farm.submit(briefs(1), deadline=farm.clock() + 100_000)
-    samples = scraped(collector(farm))
-    assert value(samples, "jobs_deadline_at_risk", state="accepted") == 1
-    assert not farm.rows(WorkerRow)
-
-
-def test_a_name_cannot_break_the_page(farm: FarmFixture) -> None:
-    name = 'a "quoted"\\ name\nof two lines'
-    worker = farm.join(name)
-    assert value(scraped(collector(farm)), "worker_info", worker=worker.id, name=worker.name) == 1

@@ -43,9 +43,9 @@ def large(sqlite_database: Database) -> FarmFixture:
     """Fill the tables directly: to submit and register that many takes minutes."""
     farm = FarmFixture(sqlite_database)
     worker, job = farm.join("one", provider="vast", gpu="RTX 4090"), farm.submit(briefs(1)).job_id
-    farm.beat(worker, gpu_memory_mib=9_000, gpu_utilisation=0.97)
-    farm.beat(worker, gpu_memory_mib=9_000, gpu_utilisation=0.97)
-    farm.offer(worker, job, farm.ids(job))
+    farm.heartbeat(worker, gpu_memory_mib=9_000, gpu_utilisation=0.97)
+    farm.heartbeat(worker, gpu_memory_mib=9_000, gpu_utilisation=0.97)
+    farm.offer(worker, job, farm.track_ids(job))
     numbered = {name: f"{name} || '-' || i" for name in ("id", "name", "token_hash", "queue")}
     multiply(farm.database, "worker", numbered, WORKERS - 1)
     states = "CASE WHEN i % 10 < 6 THEN 'done' WHEN i % 10 < 9 THEN 'pending' ELSE 'failed' END"

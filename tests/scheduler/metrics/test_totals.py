@@ -49,8 +49,8 @@ def test_the_label_of_a_card_is_one_of_few(reported: str, shown: str) -> None:
 def test_what_was_made_is_counted_by_who_made_it(farm: FarmFixture) -> None:
     worker = farm.join(gpu="NVIDIA GeForce RTX 4090", provider="vast", price_per_hour=3.6)
     job = farm.submit(briefs(3)).job_id
-    offer = farm.claimed(worker, job)
-    first, second, third = farm.ids(job)
+    offer = farm.lease(worker, job)
+    first, second, third = farm.track_ids(job)
     first_report = farm.upload(offer, first).model_copy(
         update={"batch": BatchShare(tracks=2, padding=0.2, passes=4)}
     )
@@ -88,8 +88,8 @@ def test_what_was_made_is_counted_by_who_made_it(farm: FarmFixture) -> None:
 
 def test_a_report_that_comes_again_counts_nothing(farm: FarmFixture) -> None:
     worker, job = farm.join(), farm.submit(briefs(1)).job_id
-    offer = farm.claimed(worker, job)
-    report = farm.upload(offer, farm.ids(job)[0])
+    offer = farm.lease(worker, job)
+    report = farm.upload(offer, farm.track_ids(job)[0])
     farm.report(worker, offer, done=[report])
     once = exposed_totals(farm)
     farm.report(worker, offer, done=[report])
@@ -98,8 +98,8 @@ def test_a_report_that_comes_again_counts_nothing(farm: FarmFixture) -> None:
 
 def test_a_track_made_with_another_seed_was_made_again(farm: FarmFixture) -> None:
     worker, job = farm.join(), farm.submit(briefs(1)).job_id
-    offer = farm.claimed(worker, job)
-    (track_id,) = farm.ids(job)
+    offer = farm.lease(worker, job)
+    (track_id,) = farm.track_ids(job)
     track = farm.track(track_id)
     attempt = farm.attempt(offer, track_id)
     seed = next_seeds(track.key, attempt.seed, tries=attempt.try_number, brief_seed=None)[0]

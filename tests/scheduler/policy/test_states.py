@@ -103,9 +103,9 @@ def test_a_done_track_is_taken_back_only_by_who_says_so(
 ) -> None:
     job_id = sqlite_farm.submit(briefs(1)).job_id
     worker = sqlite_farm.join()
-    sqlite_farm.finish(worker, sqlite_farm.claimed(worker, job_id))
+    sqlite_farm.finish(worker, sqlite_farm.lease(worker, job_id))
     with sqlite_farm.database.write() as session:
-        assert tracks.move(session, sqlite_farm.ids(job_id), target) == []
+        assert tracks.move(session, sqlite_farm.track_ids(job_id), target) == []
     assert sqlite_farm.states(job_id) == {"done": 1}
 
 

@@ -20,10 +20,10 @@ def test_a_failure_is_tried_again_later(
 
 
 def test_one_worker_alone_gives_up_on_the_third(farm: FarmFixture, job_id: str) -> None:
-    worker, first = farm.join(), farm.ids(job_id)[0]
+    worker, first = farm.join(), farm.track_ids(job_id)[0]
     for number in range(1, 4):
         assert farm.track(first).state == "pending"
-        offer = farm.claimed(worker, job_id, [first])
+        offer = farm.lease(worker, job_id, [first])
         farm.report(worker, offer, failed=[failure(first)])
         assert farm.track(first).failures == number
     track = farm.track(first)
@@ -32,25 +32,25 @@ def test_one_worker_alone_gives_up_on_the_third(farm: FarmFixture, job_id: str) 
 
 
 def test_three_workers_settle_it_and_a_retry_forgives_them(farm: FarmFixture, job_id: str) -> None:
-    crew, first = [farm.join(str(i)) for i in range(4)], farm.ids(job_id)[0]
+    crew, first = [farm.join(str(i)) for i in range(4)], farm.track_ids(job_id)[0]
     for worker in crew[:3]:
         assert farm.track(first).state == "pending"
-        offer = farm.claimed(worker, job_id, [first])
+        offer = farm.lease(worker, job_id, [first])
         farm.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
     assert farm.track(first).error == "silent: it broke (it failed on 3 workers)"
     farm.change(job_id, jobs.retry)
     for worker in (crew[3], crew[0]):
-        offer = farm.claimed(worker, job_id, [first])
+        offer = farm.lease(worker, job_id, [first])
         farm.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
         assert farm.track(first).state == "pending", "its failures are reset"
 
 
 def test_three_crashes_settle_it(farm: FarmFixture, job_id: str) -> None:
-    crew, first = [farm.join(str(i)) for i in range(2)], farm.ids(job_id)[0]
+    crew, first = [farm.join(str(i)) for i in range(2)], farm.track_ids(job_id)[0]
     for number, kind in enumerate(
         [FailureKind.ENGINE_DIED, FailureKind.ENGINE_HUNG, FailureKind.ENGINE_DIED]
     ):
-        offer = farm.claimed(crew[number % 2], job_id, [first])
+        offer = farm.lease(crew[number % 2], job_id, [first])
         farm.report(crew[number % 2], offer, failed=[failure(first, kind)])
         assert farm.track(first).crashes == number + 1
     assert farm.track(first).error == "engine_died: it broke (it crashed the engine 3 times)"
@@ -65,20 +65,20 @@ def test_what_no_retry_changes_fails_at_once(
 
 
 def test_faults_of_the_infrastructure_never_fail_a_track(farm: FarmFixture, job_id: str) -> None:
-    worker, first = farm.join(), farm.ids(job_id)[0]
+    worker, first = farm.join(), farm.track_ids(job_id)[0]
     for _ in range(8):
-        offer = farm.claimed(worker, job_id, [first])
+        offer = farm.lease(worker, job_id, [first])
         farm.report(worker, offer, failed=[failure(first, FailureKind.UPLOAD_FAILED)])
     track = farm.track(first)
     assert (track.state, track.failures, track.tries) == ("pending", 0, 8)
 
 
 def test_what_is_too_large_for_a_card_goes_to_a_larger_one(farm: FarmFixture, job_id: str) -> None:
-    first = farm.ids(job_id)[0]
+    first = farm.track_ids(job_id)[0]
     small, large = farm.join("small", memory_mib=8_192), farm.join("large", memory_mib=24_564)
     for worker in (small, large, large, large):
         assert farm.track(first).state == "pending"
-        offer = farm.claimed(worker, job_id, [first])
+        offer = farm.lease(worker, job_id, [first])
         farm.report(worker, offer, failed=[failure(first, FailureKind.OUT_OF_MEMORY)])
         assert farm.track(first).min_vram == large.vram
     assert farm.track(first).state == "failed"

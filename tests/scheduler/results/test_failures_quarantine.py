@@ -16,12 +16,12 @@ BAD = FailureKind.SILENT
 def fail(
     farm: FarmFixture, worker: WorkerRow, job_id: str, *ids: int, kind: FailureKind = BAD
 ) -> None:
-    offer = farm.claimed(worker, job_id, ids)
+    offer = farm.lease(worker, job_id, ids)
     farm.report(worker, offer, failed=[failure(i, kind) for i in ids])
 
 
 def make(farm: FarmFixture, worker: WorkerRow, job_id: str, *ids: int) -> None:
-    farm.finish(worker, farm.claimed(worker, job_id, ids))
+    farm.finish(worker, farm.lease(worker, job_id, ids))
 
 
 def state(farm: FarmFixture, worker: WorkerRow) -> str:
@@ -36,7 +36,7 @@ def job_id(farm: FarmFixture) -> str:
 @pytest.fixture
 def bad(farm: FarmFixture) -> WorkerRow:
     worker = farm.join("bad")
-    farm.beat(worker)
+    farm.heartbeat(worker)
     return worker
 
 
@@ -48,9 +48,9 @@ def good(farm: FarmFixture) -> WorkerRow:
 def test_the_third_track_that_another_makes_is_one_too_many(
     farm: FarmFixture, job_id: str, bad: WorkerRow, good: WorkerRow
 ) -> None:
-    ids = farm.ids(job_id)[:5]
+    ids = farm.track_ids(job_id)[:5]
     fail(farm, bad, job_id, *ids)
-    held = farm.claimed(bad, job_id, farm.ids(job_id)[5:7])
+    held = farm.lease(bad, job_id, farm.track_ids(job_id)[5:7])
     for number, track_id in enumerate(ids[:BAD_WORKER_STRIKES], start=1):
         assert state(farm, bad) == "ready"
         make(farm, good, job_id, track_id)
@@ -73,7 +73,7 @@ def test_tracks_that_a_bad_worker_helped_to_give_up_are_tried_again(
     farm: FarmFixture, job_id: str, bad: WorkerRow, good: WorkerRow
 ) -> None:
     """With two workers, one failure of each is final; then one of the two turns out to be bad."""
-    doomed, poisoned, *others = farm.ids(job_id)[:5]
+    doomed, poisoned, *others = farm.track_ids(job_id)[:5]
     fail(farm, bad, job_id, doomed, *others)
     fail(farm, bad, job_id, poisoned, kind=FailureKind.BAD_INPUT)
     fail(farm, good, job_id, doomed)
@@ -93,22 +93,22 @@ def test_what_a_paused_job_gets_back_is_made_for_the_one_that_runs(
     farm: FarmFixture, job_id: str, bad: WorkerRow, good: WorkerRow
 ) -> None:
     """Both jobs want the failed track, and only one of them is running."""
-    doomed, *others = farm.ids(job_id)[:4]
+    doomed, *others = farm.track_ids(job_id)[:4]
     running = farm.submit(briefs(8)[:1]).job_id
     fail(farm, bad, job_id, doomed, *others)
     fail(farm, good, job_id, doomed)
     assert farm.states(running) == {"failed": 1}
-    held = farm.claimed(good, job_id, others)
+    held = farm.lease(good, job_id, others)
     farm.change(job_id, jobs.pause)
     farm.finish(good, held)
     assert state(farm, bad) == "quarantined"
-    assert farm.made_by(running, TrackState.PENDING) == [doomed]
+    assert farm.owned_tracks(running, TrackState.PENDING) == [doomed]
 
 
 def test_crashes_are_forgiven_as_well(
     farm: FarmFixture, job_id: str, bad: WorkerRow, good: WorkerRow
 ) -> None:
-    ids = farm.ids(job_id)[:4]
+    ids = farm.track_ids(job_id)[:4]
     for track_id in ids:
         fail(farm, bad, job_id, track_id, kind=FailureKind.ENGINE_DIED)
     for track_id in ids[:3]:
@@ -122,16 +122,16 @@ def test_who_is_gone_is_still_found_out(
 ) -> None:
     """A rented machine leaves before others have made its failed tracks: its failures are forgiven
     all the same."""
-    ids = farm.ids(job_id)[:4]
+    ids = farm.track_ids(job_id)[:4]
     fail(farm, bad, job_id, *ids)
     if how == "left":
         with farm.database.write() as session:
             workers.leave(session, bad.id, farm.clock(), reason="drained")
     elif how == "draining":
-        farm.beat(bad, draining=True)
+        farm.heartbeat(bad, draining=True)
     else:
         farm.clock.advance(60)
-        farm.beat(good)
+        farm.heartbeat(good)
         with farm.database.write() as session:
             workers.mark_silent_lost(session, silent_since=farm.clock() - 12, now=farm.clock())
     for track_id in ids[:3]:
@@ -143,7 +143,7 @@ def test_who_is_gone_is_still_found_out(
 
 def test_a_poisoned_track_quarantines_nobody(farm: FarmFixture, job_id: str) -> None:
     crew = [farm.join(str(i)) for i in range(4)]
-    poisoned, *rest = farm.ids(job_id)
+    poisoned, *rest = farm.track_ids(job_id)
     for worker in crew[:3]:
         fail(farm, worker, job_id, poisoned)
     for worker, track_id in zip(crew, rest, strict=False):
@@ -155,7 +155,7 @@ def test_a_poisoned_track_quarantines_nobody(farm: FarmFixture, job_id: str) -> 
 
 def test_only_what_another_makes_counts(farm: FarmFixture, job_id: str, bad: WorkerRow) -> None:
     """A worker that makes its own failed tracks in the end had bad luck."""
-    ids = farm.ids(job_id)[:4]
+    ids = farm.track_ids(job_id)[:4]
     fail(farm, bad, job_id, *ids)
     make(farm, bad, job_id, *ids)
     assert (farm.worker(bad.id).strikes, state(farm, bad)) == (0, "ready")
@@ -164,7 +164,7 @@ def test_only_what_another_makes_counts(farm: FarmFixture, job_id: str, bad: Wor
 def test_faults_of_the_infrastructure_are_no_strikes(
     farm: FarmFixture, job_id: str, bad: WorkerRow, good: WorkerRow
 ) -> None:
-    ids = farm.ids(job_id)
+    ids = farm.track_ids(job_id)
     for kind in (FailureKind.UPLOAD_FAILED, FailureKind.DISK_FULL, FailureKind.OUT_OF_MEMORY):
         fail(farm, bad, job_id, *ids, kind=kind)
     make(farm, good, job_id, *ids)
@@ -174,26 +174,26 @@ def test_faults_of_the_infrastructure_are_no_strikes(
 def test_heartbeats_do_not_lift_a_quarantine(
     farm: FarmFixture, job_id: str, bad: WorkerRow, good: WorkerRow
 ) -> None:
-    ids = farm.ids(job_id)[:3]
+    ids = farm.track_ids(job_id)[:3]
     fail(farm, bad, job_id, *ids)
     make(farm, good, job_id, *ids)
     for fields in ({}, {"draining": True}, {"engine_restarts": 1}):
         farm.clock.advance(1)
-        farm.beat(bad, **fields)
+        farm.heartbeat(bad, **fields)
         assert state(farm, bad) == "quarantined"
     farm.clock.advance(60)
     with farm.database.write() as session:
         workers.mark_silent_lost(session, silent_since=farm.clock() - 12, now=farm.clock())
     assert state(farm, bad) == "lost"
-    farm.beat(bad)
+    farm.heartbeat(bad)
     assert state(farm, bad) == "quarantined", "being lost does not lift it either"
 
 
 def test_its_last_reports_are_refused(
     farm: FarmFixture, job_id: str, bad: WorkerRow, good: WorkerRow
 ) -> None:
-    first, *ids = farm.ids(job_id)[:4]
-    held = farm.claimed(bad, job_id, [first])
+    first, *ids = farm.track_ids(job_id)[:4]
+    held = farm.lease(bad, job_id, [first])
     fail(farm, bad, job_id, *ids)
     make(farm, good, job_id, *ids)
     done = farm.upload(held, first)
@@ -211,5 +211,5 @@ def test_a_farm_of_one_worker_never_waits_for_another(farm: FarmFixture, bad: Wo
         fail(farm, bad, job_id, *[t.id for t in waiting])
         farm.clock.advance(60)
     assert farm.states(job_id) == {"failed": 3}
-    assert farm.settled(job_id) == "failed"
+    assert farm.complete(job_id) == "failed"
     assert state(farm, bad) == "ready"

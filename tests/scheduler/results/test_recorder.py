@@ -54,7 +54,7 @@ def test_the_batches_of_committed_tracks_are_counted(
     farm: FarmFixture, job_id: str, worker: WorkerRow, offer: ShardOffer
 ) -> None:
     share = BatchShare(tracks=3, padding=0.2, passes=8 / 3)
-    reports = [changed(farm.upload(offer, i), batch=share) for i in farm.ids(job_id)]
+    reports = [changed(farm.upload(offer, i), batch=share) for i in farm.track_ids(job_id)]
     farm.report(worker, offer, done=reports)
     with farm.database.read() as session:
         totals = {name: value for name, _, value in events.list_counters(session)}
@@ -71,7 +71,7 @@ def test_a_replayed_report_changes_nothing(
     for _ in range(2):
         verdicts = farm.report(worker, offer, done=[done], failed=[failure(first)])
         assert [v.verdict for v in verdicts] == [ReportVerdict.ALREADY_DONE, ReportVerdict.REFUSED]
-    assert farm.number(ArtifactRow) == 1
+    assert farm.count(ArtifactRow) == 1
     assert farm.rows(WorkerRow)[0].tracks_done == 1
 
 
@@ -105,7 +105,7 @@ def test_a_false_result_does_not_pass_beside_a_true_one(
     true = farm.upload(offer, first)
     verdicts = farm.report(worker, offer, done=[changed(true, size=1), true])
     assert [v.verdict for v in verdicts] == [ReportVerdict.REFUSED, ReportVerdict.REFUSED]
-    assert farm.number(ArtifactRow) == 0
+    assert farm.count(ArtifactRow) == 0
 
 
 def test_another_workers_lease_is_refused(farm: FarmFixture, offer: ShardOffer, first: int) -> None:
@@ -126,7 +126,7 @@ def test_an_unknown_lease_is_refused(
 
 def test_an_unclaimed_offer_is_refused(farm: FarmFixture, worker: WorkerRow, job_id: str) -> None:
     offer = farm.offer(worker, job_id)
-    done = farm.upload(offer, farm.ids(job_id)[0])
+    done = farm.upload(offer, farm.track_ids(job_id)[0])
     assert refusal(farm.report(worker, offer, done=[done])) == CommitRefusal.LEASE_ENDED
 
 
@@ -148,7 +148,7 @@ def test_the_first_commit_wins(
     late = farm.upload(offer, first)
     expire(farm, offer)
     other = farm.join("other")
-    second = farm.claimed(other, job_id, [first])
+    second = farm.lease(other, job_id, [first])
     farm.finish(other, second)
     assert [v.verdict for v in farm.report(worker, offer, done=[late])] == [
         ReportVerdict.ALREADY_DONE
@@ -158,8 +158,8 @@ def test_the_first_commit_wins(
 
 def test_a_track_of_another_shard_is_refused(farm: FarmFixture, worker: WorkerRow) -> None:
     job_id = farm.submit(briefs(2, word="drums"), catalog="other").job_id
-    ids = farm.ids(job_id)
-    mine, other = farm.claimed(worker, job_id, ids[:1]), farm.claimed(worker, job_id, ids[1:])
+    ids = farm.track_ids(job_id)
+    mine, other = farm.lease(worker, job_id, ids[:1]), farm.lease(worker, job_id, ids[1:])
     done = farm.upload(other, ids[1])
     assert refusal(farm.report(worker, mine, done=[done])) == CommitRefusal.NOT_IN_SHARD
     unknown = failure(999_999)
@@ -169,7 +169,7 @@ def test_a_track_of_another_shard_is_refused(farm: FarmFixture, worker: WorkerRo
 def test_another_object_is_refused(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
-    first, second, _ = farm.ids(job_id)
+    first, second, _ = farm.track_ids(job_id)
     farm.upload(offer, first)
     done = changed(farm.upload(offer, second), track_id=first)
     assert refusal(farm.report(worker, offer, done=[done])) == CommitRefusal.OTHER_OBJECT
@@ -212,7 +212,7 @@ def test_the_object_must_be_what_was_reported(
         f"object_mismatch: {reason}",
     )
     assert track.not_before == farm.clock() + 1.0
-    assert farm.number(ArtifactRow) == 0
+    assert farm.count(ArtifactRow) == 0
 
 
 def test_a_cancelled_track_is_refused(
@@ -238,7 +238,7 @@ def test_a_track_that_changed_hands_and_was_cancelled_is_refused(
 def test_a_report_in_parts_ends_the_lease_with_the_last(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
-    first, second, third = farm.ids(job_id)
+    first, second, third = farm.track_ids(job_id)
     farm.report(worker, offer, done=[farm.upload(offer, first)])
     farm.report(worker, offer, failed=[failure(second)])
     assert farm.rows(LeaseRow)[0].state == "live"
@@ -255,4 +255,4 @@ def test_a_lost_worker_may_not_commit(
     with farm.database.write() as session:
         workers.mark_silent_lost(session, silent_since=farm.clock() - 12, now=farm.clock())
     assert refusal(farm.report(worker, offer, done=[done])) == CommitRefusal.LEASE_ENDED
-    assert farm.number(TrackRow, col(TrackRow.state) == "pending") == 3
+    assert farm.count(TrackRow, col(TrackRow.state) == "pending") == 3

@@ -22,7 +22,7 @@ from trackfarm_scheduler.results.object_check import ObjectChecker
 @pytest.fixture
 def worker(farm: FarmFixture) -> WorkerRow:
     new_worker = farm.join(price_per_hour=36.0)
-    farm.beat(new_worker)
+    farm.heartbeat(new_worker)
     return new_worker
 
 
@@ -43,7 +43,7 @@ def test_a_false_digest_of_the_first_object_is_found_out(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
     """Size and MD5 are right: only reading the object reveals it."""
-    first, second, *_ = farm.ids(job_id)
+    first, second, *_ = farm.track_ids(job_id)
     done = farm.upload(offer, first)
     (verdict,) = farm.report(worker, offer, done=[lie(done, sha256="0" * 64)])
     assert (verdict.verdict, "SHA-256" in verdict.reason) == (ReportVerdict.REFUSED, True)
@@ -58,7 +58,7 @@ def test_a_false_digest_of_the_first_object_is_found_out(
 def test_what_cannot_be_the_track_is_refused_and_removed(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
-    done = farm.upload(offer, farm.ids(job_id)[0])
+    done = farm.upload(offer, farm.track_ids(job_id)[0])
     (verdict,) = farm.report(worker, offer, done=[longer(done)])
     assert (verdict.verdict, "were requested" in verdict.reason) == (ReportVerdict.REFUSED, True)
     assert farm.objects.content == {}
@@ -68,7 +68,7 @@ def test_what_cannot_be_the_track_is_refused_and_removed(
 def test_who_lies_three_times_is_quarantined(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
-    ids = farm.ids(job_id)
+    ids = farm.track_ids(job_id)
     lies = [longer(farm.upload(offer, i)) for i in ids[:BAD_WORKER_STRIKES]]
     farm.report(worker, offer, done=[*lies, farm.upload(offer, ids[3])])
     assert farm.worker(worker.id).state == "quarantined"
@@ -85,7 +85,7 @@ def test_an_object_is_read_once_however_often_it_is_reported(
 ) -> None:
     """A thousand entries of one report would otherwise be a thousand reads of the largest
     object."""
-    false_report = lie(farm.upload(offer, farm.ids(job_id)[0]), sha256="0" * 64)
+    false_report = lie(farm.upload(offer, farm.track_ids(job_id)[0]), sha256="0" * 64)
     opened: list[str] = []
     original_open = farm.objects.open
 
@@ -103,7 +103,7 @@ def test_an_object_is_read_once_however_often_it_is_reported(
 def test_another_object_is_a_lie_that_costs_the_track_nothing(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
-    done = farm.upload(offer, farm.ids(job_id)[0])
+    done = farm.upload(offer, farm.track_ids(job_id)[0])
     (verdict,) = farm.report(worker, offer, done=[lie(done, object_key="tracks/other")])
     assert verdict.verdict is ReportVerdict.REFUSED
     assert farm.worker(worker.id).strikes == 1
@@ -115,7 +115,7 @@ def test_an_object_that_is_not_there_is_nobodys_lie(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
     """A store that lost its disk must not quarantine every worker."""
-    reports = [farm.upload(offer, i) for i in farm.ids(job_id)]
+    reports = [farm.upload(offer, i) for i in farm.track_ids(job_id)]
     farm.objects.content.clear()
     farm.report(worker, offer, done=reports)
     assert farm.worker(worker.id).strikes == 0
@@ -125,8 +125,8 @@ def test_an_object_that_is_not_there_is_nobodys_lie(
 def test_an_object_that_is_too_big_is_refused(database: Database) -> None:
     farm = FarmFixture(database, PlausibleBounds(most_bytes=len(MUSIC) - 1, slack=1e9))
     worker, job_id = farm.join(), farm.submit(briefs(1)).job_id
-    offer = farm.claimed(worker, job_id)
-    (verdict,) = farm.report(worker, offer, done=[farm.upload(offer, farm.ids(job_id)[0])])
+    offer = farm.lease(worker, job_id)
+    (verdict,) = farm.report(worker, offer, done=[farm.upload(offer, farm.track_ids(job_id)[0])])
     assert (verdict.verdict, "too large" in verdict.reason) == (ReportVerdict.REFUSED, True)
     assert farm.objects.content == {}
 
@@ -137,14 +137,14 @@ def test_seconds_that_cannot_be_are_neither_paid_nor_learnt(database: Database) 
     farm = FarmFixture(database, PlausibleBounds(engine_share=1.2))
     worker = farm.join(price_per_hour=360.0)
     job_id = farm.submit(briefs(4)).job_id
-    offer = farm.claimed(worker, job_id)
+    offer = farm.lease(worker, job_id)
     farm.clock.advance(10)
     huge = Timings(service=86_400, denoise=86_400)
-    for track_id in farm.ids(job_id)[:3]:
+    for track_id in farm.track_ids(job_id)[:3]:
         done = lie(farm.upload(offer, track_id), timings=huge)
         (verdict,) = farm.report(worker, offer, done=[done])
         assert verdict.verdict is ReportVerdict.COMMITTED, "the music is good"
-    last = failure(farm.ids(job_id)[3], service=86_400)
+    last = failure(farm.track_ids(job_id)[3], service=86_400)
     farm.report(worker, offer, failed=[last])
     assert farm.job(job_id).spent == pytest.approx(1.3)
     assert farm.rows(LeaseRow)[0].engine_seconds == pytest.approx(13.0)

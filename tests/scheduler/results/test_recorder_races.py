@@ -23,10 +23,10 @@ class Race:
     def __init__(self, farm: FarmFixture, number: int = TRACKS) -> None:
         self.farm = farm
         self.job_id = farm.submit(briefs(number)).job_id
-        self.ids = farm.ids(self.job_id)
+        self.ids = farm.track_ids(self.job_id)
         self.slow, self.fast = farm.join("slow"), farm.join("fast")
-        self.first = farm.claimed(self.slow, self.job_id)
-        self.second = farm.claimed(self.fast, self.job_id, race=True)
+        self.first = farm.lease(self.slow, self.job_id)
+        self.second = farm.lease(self.fast, self.job_id, race=True)
         self.lanes = [(self.slow, self.first), (self.fast, self.second)]
 
     def end(self, offer: ShardOffer) -> int:
@@ -69,8 +69,8 @@ def test_a_race_is_a_second_lease_on_leased_tracks(race: Race) -> None:
 
 def test_what_nobody_has_cannot_be_raced(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(2)).job_id
-    assert farm.try_offer(farm.join(), job_id, farm.ids(job_id), race=True) is None
-    assert farm.number(LeaseRow) == 0
+    assert farm.try_offer(farm.join(), job_id, farm.track_ids(job_id), race=True) is None
+    assert farm.count(LeaseRow) == 0
 
 
 def test_the_first_commit_wins_and_the_loser_is_told_to_stop(race: Race) -> None:
@@ -79,7 +79,9 @@ def test_the_first_commit_wins_and_the_loser_is_told_to_stop(race: Race) -> None
     assert {v.verdict for v in farm.finish(race.fast, race.second)} == {ReportVerdict.COMMITTED}
     assert not race.is_live(race.first), "no work is left under it"
     assert {(a.state, a.kind) for a in farm.attempts(race.first)} == {("cancelled", "overtaken")}
-    assert farm.beat(race.slow, race.first) == set(), "so its heartbeat is answered with a stop"
+    assert farm.heartbeat(race.slow, race.first) == set(), (
+        "so its heartbeat is answered with a stop"
+    )
     assert {v.verdict for v in farm.report(race.slow, race.first, done=late)} == {
         ReportVerdict.ALREADY_DONE
     }
@@ -156,7 +158,7 @@ def test_cancelling_ends_both_lanes(race: Race) -> None:
 
 def test_pausing_takes_back_a_race_that_nobody_claimed(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(2)).job_id
-    running = farm.claimed(farm.join(), job_id)
+    running = farm.lease(farm.join(), job_id)
     waiting = farm.offer(farm.join(), job_id, race=True)
     farm.change(job_id, jobs.pause)
     live = {lease.id for lease in farm.rows(LeaseRow, col(LeaseRow.state) == "live")}
@@ -189,7 +191,7 @@ def test_both_lanes_finish_at_once(race: Race, attempt: int) -> None:
         )
     )
     assert farm.states(race.job_id) == {"done": TRACKS}
-    assert farm.number(ArtifactRow) == TRACKS
+    assert farm.count(ArtifactRow) == TRACKS
 
 
 @pytest.mark.parametrize("attempt", range(3))
@@ -232,8 +234,8 @@ def test_one_lane_finishes_while_the_other_is_given_up(race: Race, attempt: int)
 def test_a_race_is_offered_while_the_first_lane_ends(farm: FarmFixture, attempt: int) -> None:
     """Either the copy has the tracks, or they are pending; never both."""
     job_id = farm.submit(briefs(TRACKS)).job_id
-    ids, rival = farm.ids(job_id), farm.join("rival")
-    offer = farm.claimed(farm.join(), job_id)
+    ids, rival = farm.track_ids(job_id), farm.join("rival")
+    offer = farm.lease(farm.join(), job_id)
 
     def end() -> None:
         with farm.database.write() as session:
@@ -242,5 +244,5 @@ def test_a_race_is_offered_while_the_first_lane_ends(farm: FarmFixture, attempt:
             leases.release(session, lease, ids, ReleaseReason.DRAINING, farm.clock())
 
     at_once(end, lambda: farm.try_offer(rival, job_id, ids, race=True))
-    raced = farm.number(ShardRow, col(ShardRow.is_speculative).is_(True))
+    raced = farm.count(ShardRow, col(ShardRow.is_speculative).is_(True))
     assert farm.states(job_id) == {"leased" if raced else "pending": TRACKS}

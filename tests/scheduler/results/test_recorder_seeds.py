@@ -36,8 +36,8 @@ def test_a_seed_that_was_not_offered_is_refused_and_the_track_tried_again(
 
 def test_a_seed_that_was_given_is_the_only_one(farm: FarmFixture, worker: WorkerRow) -> None:
     job_id = farm.submit(briefs(1, seed=77), catalog="given").job_id
-    offer = farm.claimed(worker, job_id)
-    (track_id,) = farm.ids(job_id)
+    offer = farm.lease(worker, job_id)
+    (track_id,) = farm.track_ids(job_id)
     honest = farm.upload(offer, track_id)
     assert honest.seed == 77
     next_one = seed_of(farm.track(track_id).key, 1, brief_seed=None, variation=0)
@@ -47,15 +47,15 @@ def test_a_seed_that_was_given_is_the_only_one(farm: FarmFixture, worker: Worker
 
 def test_seeds_move_on_with_the_tries(farm: FarmFixture, worker: WorkerRow, job_id: str) -> None:
     """After a failure that counts, the second seed is the first one offered."""
-    track_id = farm.ids(job_id)[0]
-    offer = farm.claimed(worker, job_id, [track_id])
+    track_id = farm.track_ids(job_id)[0]
+    offer = farm.lease(worker, job_id, [track_id])
     farm.report(worker, offer, failed=[failure(track_id)])
-    again = farm.claimed(worker, job_id, [track_id])
+    again = farm.lease(worker, job_id, [track_id])
     key = farm.track(track_id).key
     seeds = [seed_of(key, n, brief_seed=None, variation=0) for n in range(4)]
     assert farm.attempt(again, track_id).seed == seeds[1]
     first_one = changed(farm.upload(again, track_id), seed=seeds[0])
     assert "was not offered" in refusal(farm.report(worker, again, done=[first_one]))
-    third = farm.claimed(worker, job_id, [track_id])
+    third = farm.lease(worker, job_id, [track_id])
     last = changed(farm.upload(third, track_id), seed=seeds[3])
     assert [v.verdict for v in farm.report(worker, third, done=[last])] == [ReportVerdict.COMMITTED]

@@ -59,8 +59,8 @@ class WebhookFixture:
         """Submit and finish a job; returns its id."""
         job_id = self.farm.submit(briefs(tracks, word=header.get("catalog", "x")), **header).job_id
         worker = self.farm.join()
-        self.farm.finish(worker, self.farm.claimed(worker, job_id))
-        assert self.farm.settled(job_id) == "done"
+        self.farm.finish(worker, self.farm.lease(worker, job_id))
+        assert self.farm.complete(job_id) == "done"
         return job_id
 
     def tick(self) -> None:

@@ -31,8 +31,8 @@ def test_dispatcher_reports_ends_of_tracks_and_jobs_with_signatures(
     job_id = webhooks.finish_job(2)
     failed = farm.submit(briefs(1, word="bad"), catalog="bad").job_id
     worker = farm.join("other")
-    offer = farm.claimed(worker, failed)
-    (bad,) = farm.ids(failed)
+    offer = farm.lease(worker, failed)
+    (bad,) = farm.track_ids(failed)
     farm.report(worker, offer, failed=[failure(bad, FailureKind.BAD_INPUT)])
     webhooks.tick()
     webhooks.tick()
@@ -43,7 +43,7 @@ def test_dispatcher_reports_ends_of_tracks_and_jobs_with_signatures(
         for r in receiver.received
     }
     done = data_by_event["track.done", 2]
-    track_id = farm.ids(job_id)[1]
+    track_id = farm.track_ids(job_id)[1]
     artifact = next(a for a in farm.artifacts() if a.track_id == track_id)
     assert done == {
         "job_id": job_id,
@@ -208,7 +208,7 @@ def test_outbox_drops_messages_of_a_rolled_back_transaction(
     job_id = webhooks.farm.submit(briefs(1)).job_id
     with pytest.raises(ZeroDivisionError):
         webhooks.farm.change(job_id, cancel_and_fail)
-    assert webhooks.farm.number(DeliveryRow) == 0
+    assert webhooks.farm.count(DeliveryRow) == 0
 
 
 def test_dispatcher_judges_the_address_again_at_each_send(

@@ -1,24 +1,12 @@
-"""Placer and rescuer over a real Redis, tick by tick with a controlled clock: offers sent, taken,
-lost, recovered."""
-
-from collections.abc import Iterator
+"""Rescuer over a real Redis, tick by tick with a controlled clock: offers taken, lost, recovered."""
 
 import pytest
 
-from tests.scheduler.farm_fixture import FarmFixture, briefs
+from tests.scheduler.farm_fixture import briefs
 from tests.scheduler.placer_fixture import CLAIM_WITHIN, LOST_AFTER, PlacerFixture
-from tests.servers.redis import RedisServer
 from trackfarm_scheduler.db import jobs, leases, workers
-from trackfarm_scheduler.db.offers import ShardOffer
-from trackfarm_scheduler.db.tables import LeaseRow, WorkerRow
+from trackfarm_scheduler.db.tables import WorkerRow
 from trackfarm_scheduler.policy.placement import SHARDS_AHEAD
-
-
-@pytest.fixture
-def loops(sqlite_farm: FarmFixture, redis: RedisServer) -> Iterator[PlacerFixture]:
-    new_farm = PlacerFixture(sqlite_farm, redis)
-    yield new_farm
-    new_farm.close()
 
 
 @pytest.fixture
@@ -29,68 +17,6 @@ def worker(loops: PlacerFixture) -> WorkerRow:
 @pytest.fixture
 def job_id(loops: PlacerFixture, worker: WorkerRow) -> str:
     return loops.farm.submit(briefs(40)).job_id
-
-
-def test_a_queue_holds_no_more_than_its_worker_can_start_soon(
-    loops: PlacerFixture, job_id: str, worker: WorkerRow
-) -> None:
-    loops.placer.tick()
-    assert loops.redis.llen(worker.queue) == SHARDS_AHEAD
-    assert loops.farm.job(job_id).state == "running"
-    first, second = loops.live()
-    assert loops.take(worker) == ShardOffer(worker.queue, first.shard_id, first.id), (
-        "first in, first out"
-    )
-    assert loops.take(worker) == ShardOffer(worker.queue, second.shard_id, second.id)
-    loops.placer.tick()
-    assert len(loops.live()) == SHARDS_AHEAD, "taken messages still count as queued shards"
-
-
-def test_a_shard_that_is_being_finished_makes_room_for_the_next(
-    loops: PlacerFixture, job_id: str, worker: WorkerRow
-) -> None:
-    loops.placer.tick()
-    offer = loops.claim_next(worker)
-    with loops.farm.database.write() as session:
-        lease = session.get(LeaseRow, offer.lease_id)
-        assert lease is not None
-        lease.stage = "finishing"
-        session.add(lease)
-    loops.placer.tick()
-    assert len(loops.live()) == SHARDS_AHEAD + 1
-
-
-def test_nothing_is_offered_without_a_worker_or_while_paused(loops: PlacerFixture) -> None:
-    job_id = loops.farm.submit(briefs(3)).job_id
-    loops.placer.tick()
-    loops.farm.join()
-    loops.farm.change(job_id, jobs.pause)
-    loops.placer.tick()
-    assert loops.live() == []
-
-
-def test_nothing_is_offered_while_the_broker_is_away(
-    loops: PlacerFixture, job_id: str, worker: WorkerRow
-) -> None:
-    loops.server.kill()
-    assert not loops.broker.is_up()
-    assert loops.broker.lengths([worker.queue]) is None
-    assert loops.broker.send([ShardOffer(worker.queue, "shard_0000", "lease_0000")]) is False
-    loops.placer.tick()
-    assert loops.live() == []
-    loops.server.start()
-    loops.placer.tick()
-    assert loops.redis.llen(worker.queue) == SHARDS_AHEAD
-
-
-def test_only_who_can_make_a_job_is_given_of_it(loops: PlacerFixture) -> None:
-    small = loops.farm.join("small", memory_mib=8_192)
-    big = loops.farm.join("big", provider="vast")
-    other = loops.farm.join("other", model_set="acestep-v15-turbo")
-    loops.farm.submit(briefs(40))
-    loops.placer.tick()
-    lengths = loops.broker.lengths([small.queue, big.queue, other.queue])
-    assert lengths == {small.queue: 2, big.queue: 2, other.queue: 0}
 
 
 def test_an_offer_in_the_queue_waits_as_long_as_it_takes(
@@ -217,7 +143,7 @@ def test_a_silent_worker_is_lost_with_all_it_held(
 ) -> None:
     loops.placer.tick()
     loops.claim_next(worker)
-    loops.farm.beat(worker)
+    loops.farm.heartbeat(worker)
     loops.farm.clock.advance(LOST_AFTER + 0.1)
     loops.rescuer.tick()
     assert loops.farm.rows(WorkerRow)[0].state == "lost"
