@@ -94,7 +94,7 @@ COMPILE := env -u UV_FIND_LINKS -u UV_INDEX_URL -u UV_TORCH_BACKEND $(BIN)/uv pi
   --upgrade --python-version 3.11 --no-emit-index-url --no-header
 ALL_PLATFORMS := --universal --strip-extras
 IMAGE := --generate-hashes --python-platform x86_64-manylinux_2_28 --constraint $(DEV_LOCK)
-WITHOUT_CUDA := awk '/^[a-z0-9]/ { skip = /^(cuda-|nvidia-|triton)/ } !skip'
+WITHOUT_CUDA := awk '/^[a-z0-9]/ { skip = /^(cuda-|nvidia-|triton)/ && !/^nvidia-ml-py=/ } !skip'
 
 lock: $(BIN)/uv ## Pin the newest versions: of .venv and its tests, and with hashes those of the images
 	$(COMPILE) $(ALL_PLATFORMS) pyproject.toml --extra embedded --extra fleet --extra flower --extra sim \

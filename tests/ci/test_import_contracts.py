@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -74,7 +75,8 @@ def packages(package_copy: PackageCopy) -> Iterator[PackageCopy]:
 def forbidden_imports(contract: Mapping[str, Any]) -> list[Fault]:
     """List importer and imported of all that a contract forbids, by its own words."""
     if contract["type"] == "forbidden":
-        return list(itertools.product(contract["source_modules"], contract["forbidden_modules"]))
+        sources = map(one_module, contract["source_modules"])
+        return list(itertools.product(sources, contract["forbidden_modules"]))
     assert contract["type"] == "layers", f"no test plants a fault for a {contract['type']} contract"
     faults: list[Fault] = []
     for container in contract.get("containers", [""]):
@@ -87,6 +89,16 @@ def forbidden_imports(contract: Mapping[str, Any]) -> list[Fault]:
         for higher, lower in itertools.combinations(layers, 2):
             faults += itertools.product(lower, higher)
     return faults
+
+
+def one_module(expression: str) -> str:
+    """Return the last of the modules that an expression with `*` (a name) or `**` (names) means."""
+    pattern = re.compile(re.escape(expression).replace(r"\*\*", r"[\w.]+").replace(r"\*", r"\w+"))
+    package = expression.partition(".")[0]
+    folder = ROOT / FOLDERS[package]
+    paths = [path.relative_to(folder.parent) for path in folder.rglob("*.py")]
+    names = [".".join(path.with_suffix("").parts) for path in paths if path.stem != "__init__"]
+    return max(filter(pattern.fullmatch, names)) if "*" in expression else expression
 
 
 def test_contracts_hold_in_an_untouched_copy(packages: PackageCopy) -> None:
