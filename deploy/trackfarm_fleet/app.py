@@ -48,7 +48,7 @@ def connection(address: FarmAddress) -> FleetClient:
 def assembled(settings: FleetSettings, farm: FleetClient) -> Iterator[Reconciler]:
     """Yield a fleet and close its providers afterwards. Raises SettingsError for unusable settings,
     and the errors of the scheduler's client."""
-    tags = Tags(farm.term().farm)
+    tags = Tags(farm.fleet_lease().farm)
     with ExitStack() as opened:
         yield build(settings, farm, open_providers(settings, tags, opened), tags=tags)
 

@@ -87,7 +87,7 @@ class Provisioner:
         provider = self._providers.get(row.plan.provider)
         if not isinstance(provider, Bidding):
             return
-        trouble = provider.change_bid(row.standing.provider_id, bid.price_per_hour)
+        trouble = provider.change_bid(row.status.provider_id, bid.price_per_hour)
         if trouble is not None:
             log.warning("bid_change_failed", tag=bid.tag, why=trouble.detail)
             return

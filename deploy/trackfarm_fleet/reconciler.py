@@ -113,8 +113,8 @@ class Reconciler:
     def orphans(self) -> list[Terminate]:
         """Return the orphaned machines. Needs no leader lease, because it changes nothing."""
         listings = self._warden.listings()
-        look = self._farm.situation(ended_since=self._since())
-        book = RentalRepository(self._farm, look.term.epoch, look.rentals)
+        look = self._farm.fleet_state(ended_since=self._since())
+        book = RentalRepository(self._farm, look.lease.epoch, look.rentals)
         return self._warden.reap(book, listings, dry=True)
 
     def check(self) -> None:
@@ -122,18 +122,18 @@ class Reconciler:
         self._renter.check()
 
     def resign(self) -> None:
-        self._farm.resign(self._holder)
+        self._farm.release_lease(self._holder)
 
     def propose(
         self, mandate: RentalPolicy, demand: fleet_api.FleetDemand
     ) -> Mapping[str, ScalingDecision]:
         """Return the decision for these tracks now, without acting on it. Raises NotLeading if
         another fleet process holds the leader lease."""
-        look = self._farm.situation(ended_since=self._since(mandate.window))
-        if look.term.seconds and look.term.holder != self._holder:
-            raise NotFleetLeader(look.term)
+        look = self._farm.fleet_state(ended_since=self._since(mandate.window))
+        if look.lease.seconds and look.lease.holder != self._holder:
+            raise NotFleetLeader(look.lease)
         look = look.model_copy(update={"demands": [demand]})
-        book = RentalRepository(self._farm, look.term.epoch, look.rentals)
+        book = RentalRepository(self._farm, look.lease.epoch, look.rentals)
         return dict(decide(self._picture(book, look, {}, mandate), mandate))
 
     def shelf(self, mandate: RentalPolicy) -> OfferCatalog:
@@ -147,11 +147,11 @@ class Reconciler:
     ) -> tuple[RentalRepository, fleet_api.FleetState, Mapping[str, InstanceList]]:
         """Read the machines and the scheduler's state. The lists come first, so that a machine
         created in the meantime already has its rental when the rentals are read."""
-        term = self._farm.hold_term(self._holder, self._term)
+        term = self._farm.acquire_lease(self._holder, self._term)
         if term.holder != self._holder:
             raise NotFleetLeader(term)
         listings = self._warden.listings()
-        look = self._farm.situation(ended_since=self._since(window))
+        look = self._farm.fleet_state(ended_since=self._since(window))
         return RentalRepository(self._farm, term.epoch, look.rentals), look, listings
 
     def _since(self, window: float = 0.0) -> float:

@@ -12,7 +12,7 @@ from trackfarm.protocol.operator import API_PREFIX, JobInfo
 from trackfarm.protocol.operator import WorkerInfo as ApiWorker
 
 CONFLICT = 409
-STAYS = 25  # page size: a million tracks on a thousand machines take a minute in all
+USAGE_PAGE = 25  # page size: a million tracks on a thousand machines take a minute in all
 UNAUTHORIZED = frozenset({401, 403})
 
 
@@ -21,37 +21,37 @@ class FleetClient(Client):
     response: the scheduler recognizes repeated writes. Raises the errors of `Client`."""
 
     @call
-    def term(self) -> Steps[fleet_api.FleetLease]:
-        return get(fleet_api.FleetLease, "fleet/term")
+    def fleet_lease(self) -> Steps[fleet_api.FleetLease]:
+        return get(fleet_api.FleetLease, "fleet/lease")
 
     @call
-    def hold_term(self, holder: str, seconds: float) -> Steps[fleet_api.FleetLease]:
+    def acquire_lease(self, holder: str, seconds: float) -> Steps[fleet_api.FleetLease]:
         """Acquire or renew the leader lease if it is free or ours; return its current holder."""
         request = fleet_api.FleetLeaseRequest(holder=holder, seconds=seconds)
-        return ask(fleet_api.FleetLease, "fleet/term", request)
+        return ask(fleet_api.FleetLease, "fleet/lease", request)
 
     @call
-    def resign(self, holder: str) -> Steps[None]:
-        yield Send(
-            Request(method="DELETE", url=f"{API_PREFIX}/fleet/term/{segment(holder)}"), was_lost
-        )
+    def release_lease(self, holder: str) -> Steps[None]:
+        url = f"{API_PREFIX}/fleet/lease/{segment(holder)}"
+        yield Send(Request(method="DELETE", url=url), was_lost)
 
     @call
-    def situation(self, *, ended_since: float) -> Steps[fleet_api.FleetState]:
-        since = {"ended_since": ended_since}
-        return get(fleet_api.FleetState, "fleet/situation", since)
+    def fleet_state(self, *, ended_since: float) -> Steps[fleet_api.FleetState]:
+        return get(fleet_api.FleetState, "fleet/state", {"ended_since": ended_since})
 
     @call
-    def intend(self, epoch: int, plan: fleet_api.RentalPlan) -> Steps[fleet_api.IntentAnswer]:
+    def create_intent(
+        self, epoch: int, plan: fleet_api.RentalPlan
+    ) -> Steps[fleet_api.IntentAnswer]:
         return ask(
             fleet_api.IntentAnswer, "fleet/rentals", fleet_api.RentalIntent(epoch=epoch, plan=plan)
         )
 
     @call
-    def move(
-        self, epoch: int, rental: fleet_api.RentalInfo, standing: fleet_api.RentalStatus
+    def update_rental(
+        self, epoch: int, rental: fleet_api.RentalInfo, status: fleet_api.RentalStatus
     ) -> Steps[fleet_api.RentalInfo]:
-        move = fleet_api.RentalMove(epoch=epoch, version=rental.version, standing=standing)
+        move = fleet_api.RentalMove(epoch=epoch, version=rental.version, status=status)
         request = Request(
             method="PUT",
             url=f"{API_PREFIX}/fleet/rentals/{segment(rental.tag)}",
@@ -61,9 +61,9 @@ class FleetClient(Client):
         return parsed_answer(fleet_api.RentalInfo, request, was_lost)
 
     @call
-    def dismiss(self, tag: str, reason: str) -> Steps[fleet_api.RentalInfo]:
-        path = f"fleet/rentals/{segment(tag)}/dismiss"
-        return ask(fleet_api.RentalInfo, path, fleet_api.ReleaseRequestAnswer(reason=reason))
+    def request_release(self, tag: str, reason: str) -> Steps[fleet_api.RentalInfo]:
+        path = f"fleet/rentals/{segment(tag)}/release"
+        return ask(fleet_api.RentalInfo, path, fleet_api.ReleaseRequest(reason=reason))
 
     @call
     def drain(self, tag: str) -> Steps[list[ApiWorker]]:
@@ -77,15 +77,15 @@ class FleetClient(Client):
         return get(list[fleet_api.RentalInfo], "fleet/rentals", {"ended_since": ended_since})
 
     @call
-    def stays(self, *, ended_since: float) -> Steps[list[fleet_api.RentalUsage]]:
+    def usage(self, *, ended_since: float) -> Steps[list[fleet_api.RentalUsage]]:
         """List the usage of the rentals that are open or ended since then."""
-        stays_listed: list[fleet_api.RentalUsage] = []
-        params: dict[str, Any] = {"ended_since": ended_since, "limit": STAYS}
+        usages: list[fleet_api.RentalUsage] = []
+        params: dict[str, Any] = {"ended_since": ended_since, "limit": USAGE_PAGE}
         while True:
-            page = yield from get(list[fleet_api.RentalUsage], "fleet/stays", params)
-            stays_listed += page
-            if len(page) < STAYS:
-                return stays_listed
+            page = yield from get(list[fleet_api.RentalUsage], "fleet/usage", params)
+            usages += page
+            if len(page) < USAGE_PAGE:
+                return usages
             params["behind"] = page[-1].rental.tag
 
     @call
@@ -94,7 +94,7 @@ class FleetClient(Client):
         return get(fleet_api.CodeBundle, "fleet/bundle")
 
     @call
-    def run_dry(self, job_id: str) -> Steps[JobInfo]:
+    def mark_out_of_budget(self, job_id: str) -> Steps[JobInfo]:
         """End a job for which no further machine is affordable."""
         return ask(JobInfo, f"fleet/jobs/{segment(job_id)}/out-of-budget", None)
 

@@ -64,7 +64,7 @@ class FleetFixture:
             FleetSettings.model_validate(options),
             self.farm,
             [self.provider],
-            tags=Tags(self.farm.term().farm),
+            tags=Tags(self.farm.fleet_lease().farm),
             now=self.account.clock,
         )
 
@@ -147,7 +147,7 @@ def world_at(name: str, api: ApiFixture, kind: str = "tiny") -> Iterator[FleetFi
         scripted_server(fake.reply) as server,
         FleetClient(api.url, API_KEY, retry_seconds=0) as farm,
     ):
-        prefix = Tags(farm.term().farm).prefix
+        prefix = Tags(farm.fleet_lease().farm).prefix
         clock, sleep = account.clock, account.sleep
         provider = make(key, prefix=prefix, url=server.url, now=clock, sleep=sleep)
         try:

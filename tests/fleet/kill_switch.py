@@ -68,17 +68,17 @@ def call_to_farm(request: ReceivedRequest) -> str:
     parts = request.path.removeprefix("/api/v1/fleet/").split("/")
     match request.method, parts:
         case "PUT", ["rentals", _]:
-            return f"note {_becomes(request.json['standing'])}"
+            return f"note {_becomes(request.json['status'])}"
         case "POST", ["rentals", _, verb]:
             return verb
         case "POST", ["rentals"]:
-            return "intend"
+            return "create intent"
     return parts[0]
 
 
-def _becomes(standing: dict[str, Any]) -> str:
-    asked = standing["state"] == "ending" and standing["asked_to_end_at"] is not None
-    return "asked to end" if asked else str(standing["state"])
+def _becomes(status: dict[str, Any]) -> str:
+    asked = status["state"] == "ending" and status["asked_to_end_at"] is not None
+    return "asked to end" if asked else str(status["state"])
 
 
 def call_to_runpod(request: ReceivedRequest) -> str:

@@ -69,7 +69,7 @@ def under_weather(world: FleetFixture) -> Iterator[tuple[Weather, FleetClient]]:
         scripted_server(weather.reply) as proxy,
         FleetClient(proxy.url, API_KEY, retry_seconds=0) as farm,
     ):
-        tags = Tags(farm.term().farm)
+        tags = Tags(farm.fleet_lease().farm)
         settings = FleetSettings.model_validate({"image": "registry.example/worker:1"})
         world.fleet = build(settings, farm, [world.provider], tags=tags, now=weather.now)
         yield weather, farm

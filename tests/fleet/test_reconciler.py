@@ -44,18 +44,18 @@ def until_done(world: FleetFixture, mandate: RentalPolicy = MANDATE, *, rounds: 
             and not any(rental.is_open for rental in world.rentals())
         ):
             return
-    raise AssertionError([(r.standing.state, r.standing.reason) for r in world.rentals()])
+    raise AssertionError([(r.status.state, r.status.reason) for r in world.rentals()])
 
 
 def books_of(world: FleetFixture) -> CostBreakdown:
-    return together(world.farm.stays(ended_since=0.0), world.account.clock.now)
+    return together(world.farm.usage(ended_since=0.0), world.account.clock.now)
 
 
 def the_books_are_right(world: FleetFixture) -> None:
     """Assert that nothing runs, and that our costs, in total and by job, match the provider's
     bill."""
     assert world.account.running() == []
-    stays, now = world.farm.stays(ended_since=0.0), world.account.clock.now
+    stays, now = world.farm.usage(ended_since=0.0), world.account.clock.now
     breakdown = books_of(world)
     # The time at which a machine stopped or vanished is known only to within a round.
     assert breakdown.bill == pytest.approx(float(world.account.bill()), abs=0.01)
@@ -68,7 +68,7 @@ def test_a_job_is_made_and_nothing_is_left(world: FleetFixture) -> None:
     until_done(world)
     assert world.scene.states(world.job) == {"done": 30}
     the_books_are_right(world)
-    (cost,) = [c for job, c in by_job(world.farm.stays(ended_since=0), 0).items() if job]
+    (cost,) = [c for job, c in by_job(world.farm.usage(ended_since=0), 0).items() if job]
     assert cost.tracks == 30
     assert cost.work > 0
 
@@ -115,8 +115,8 @@ def test_a_machine_that_never_boots_is_replaced(world: FleetFixture) -> None:
     world.account.boot_seconds = 20
     until_done(world)
     (replaced, *others) = world.rentals()
-    assert (replaced.standing.provider_id, bool(others)) == (late.id, True)
-    assert "no worker joined" in replaced.standing.reason
+    assert (replaced.status.provider_id, bool(others)) == (late.id, True)
+    assert "no worker joined" in replaced.status.reason
     the_books_are_right(world)
 
 
@@ -140,7 +140,7 @@ def test_a_budget_remembers_what_was_spent_days_ago(world: FleetFixture) -> None
     world.job = world.scene.submit(briefs(4, word="later")).job_id
     spent = bill(world.rentals(), world.account.clock.now)
     long = replace(MANDATE, budget=spent, window=30 * DAY)
-    (demand,) = world.farm.situation(ended_since=0.0).demands
+    (demand,) = world.farm.fleet_state(ended_since=0.0).demands
     assert not world.fleet.propose(long, demand)["tiny"].rent
     assert not world.step(long).decisions["tiny"].rent
     assert world.step(replace(long, window=DAY)).decisions["tiny"].rent

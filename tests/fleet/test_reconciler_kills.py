@@ -38,11 +38,11 @@ TOLD = {
     "RUNPOD_KEY": runpod.KEY,
 }
 STEPS = (
-    "term",
+    "lease",
     "list",
-    "situation",
+    "state",
     "offers",
-    "intend",
+    "create intent",
     "create",
     "note created",
     "note booting",
@@ -77,7 +77,7 @@ class Stage:
         to_farm = scripted_server(self.wire.around(forwarding(api.url), call_to_farm))
         farm_url = opened.enter_context(to_farm).url
         farm = opened.enter_context(FleetClient(api.url, API_KEY, retry_seconds=0))
-        key, prefix = SecretStr(runpod.KEY), Tags(farm.term().farm).prefix
+        key, prefix = SecretStr(runpod.KEY), Tags(farm.fleet_lease().farm).prefix
         provider = RunPodProvider(key, prefix=prefix, url=provider_url)
         opened.callback(provider.close)
         self.world = FleetFixture(api, farm, self.account, provider, "tiny")
@@ -139,7 +139,7 @@ def survives(stage: Stage, name: str, *, after: bool) -> None:
     assert account.running() == [], "an orphan"
     assert len(account.machines) == 1, "a machine was rented twice"
     assert stage.world.scene.states(stage.world.job) == {"done": 8}
-    bill = together(stage.world.farm.stays(ended_since=0), time.time()).bill
+    bill = together(stage.world.farm.usage(ended_since=0), time.time()).bill
     assert bill == pytest.approx(float(account.bill()), abs=0.01)
 
 
@@ -163,7 +163,7 @@ def test_told_to_end_it_leaves_its_rentals_unless_it_is_to_return_them(
     assert bool(stage.account.running()) is not returning
     assert ("rentals_still_open" in stage.log.read_text()) is not returning
     assert all(rental.is_open is not returning for rental in stage.world.rentals())
-    assert stage.world.farm.term().seconds == 0, "another process may lead at once"
+    assert stage.world.farm.fleet_lease().seconds == 0, "another process may lead at once"
 
 
 def test_killed_when_a_machine_was_made_it_finds_that_machine(stage: Stage) -> None:

@@ -20,7 +20,7 @@ Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Dollars = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,60}$")]
 Purpose = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{0,40}$")]
-LONGEST_TERM = 600.0
+MAX_LEASE_SECONDS = 600.0
 
 
 class RentalState(StrEnum):
@@ -37,7 +37,7 @@ class FleetLeaseRequest(RequestModel):
     """Request to acquire the fleet's leader lease for `seconds`, or to renew it."""
 
     holder: ShortText = Field(min_length=1)
-    seconds: float = Field(gt=0, le=LONGEST_TERM)
+    seconds: float = Field(gt=0, le=MAX_LEASE_SECONDS)
 
 
 class FleetLease(AnswerModel):
@@ -117,21 +117,21 @@ class RentalMove(RequestModel):
 
     epoch: Count
     version: Count
-    standing: RentalStatus
+    status: RentalStatus
 
 
 class RentalInfo(AnswerModel):
     """Rental of one machine.
 
-    `version` grows with each write. `dismissed`: the operator's reason for releasing it, else
-    empty.
+    `version` grows with each write. `release_reason`: the operator's reason for
+    requesting its release, else empty.
     """
 
     id: str
     plan: RentalPlan
-    standing: RentalStatus
+    status: RentalStatus
     version: int
-    dismissed: str = ""
+    release_reason: str = ""
 
     @property
     def tag(self) -> str:
@@ -139,7 +139,7 @@ class RentalInfo(AnswerModel):
 
     @property
     def is_open(self) -> bool:
-        return self.standing.state is not RentalState.ENDED
+        return self.status.state is not RentalState.ENDED
 
 
 class IntentAnswer(AnswerModel):
@@ -162,14 +162,16 @@ class CodeBundle(AnswerModel):
     size: Count
 
 
-class ReleaseRequestAnswer(RequestModel):
-    reason: ShortText = "the operator wants it gone"
+class ReleaseRequest(RequestModel):
+    """Request to drain a rental and return its machine."""
+
+    reason: ShortText = "requested by the operator"
 
 
 class RentedWorker(AnswerModel):
     """Worker on a rented machine.
 
-    `silent`: seconds since its last heartbeat; `idle`: seconds since its last shard; `speed` is
+    `silent_seconds` since its last heartbeat, `idle_seconds` since its last shard; `speed` is
     relative to its GPU type.
     """
 
@@ -182,8 +184,8 @@ class RentedWorker(AnswerModel):
     speed: float
     strikes: int
     tracks_done: int
-    silent: float
-    idle: float
+    silent_seconds: float
+    idle_seconds: float
     shards: int
 
 
@@ -222,7 +224,7 @@ class FleetState(AnswerModel):
     `rentals` are the open ones and any that ended since the requested time.
     """
 
-    term: FleetLease
+    lease: FleetLease
     rentals: list[RentalInfo]
     workers: list[RentedWorker]
     demands: list[FleetDemand]

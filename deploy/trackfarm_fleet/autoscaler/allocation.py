@@ -87,7 +87,7 @@ def _open(picture: FleetSnapshot, mandate: RentalPolicy, name: str) -> list[flee
 
 def _upkeep(rows: Sequence[fleet_api.RentalInfo], rules: ScalingRules) -> float:
     """Return the $ to keep these machines until the next decision and then end them."""
-    hourly = sum(row.standing.price_per_hour for row in rows)
+    hourly = sum(row.status.price_per_hour for row in rows)
     return hourly / HOUR * (rules.drain + 2 * rules.tick)
 
 
@@ -182,8 +182,8 @@ def _machine(
         speed=relative_speed(row.plan.gpu, bags, kind=kind, speed_of=speed_of) * own_speed,
         boot=row.plan.ready_in,
         boots=BootTimeModel.of(picture.prices.rental.boot_minutes),
-        idle=min((w.idle for w in workers), default=0.0),
-        bid=row.standing.bid,
+        idle=min((w.idle_seconds for w in workers), default=0.0),
+        bid=row.status.bid,
         at=picture.at,
     )
 

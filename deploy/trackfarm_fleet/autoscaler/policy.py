@@ -42,4 +42,4 @@ class RentalPolicy:
 
 
 def _ended(rental: fleet_api.RentalInfo, now: float) -> float:
-    return now if rental.is_open else rental.standing.ended_at or 0.0
+    return now if rental.is_open else rental.status.ended_at or 0.0

@@ -33,19 +33,19 @@ class Invoices:
                 self._settle(book, provider, rows)
 
     def _is_billed(self, row: RentalInfo, provider: str) -> bool:
-        standing = row.standing
-        is_over = standing.ended_at is not None and self._now() - standing.ended_at >= COMPLETE_S
-        return is_over and row.plan.provider == provider and standing.created_at is not None
+        status = row.status
+        is_over = status.ended_at is not None and self._now() - status.ended_at >= COMPLETE_S
+        return is_over and row.plan.provider == provider and status.created_at is not None
 
     def _settle(
         self, book: RentalRepository, provider: Invoicing, rows: Sequence[RentalInfo]
     ) -> None:
-        charged = provider.charged(min(row.standing.created_at or 0.0 for row in rows))
+        charged = provider.charged(min(row.status.created_at or 0.0 for row in rows))
         if isinstance(charged, ProviderError):
             log.warning("invoice_unavailable", why=charged.detail)
             return
         for row in rows:
-            amount = charged.get(row.standing.provider_id)
-            if amount is not None and amount != row.standing.charged:
+            amount = charged.get(row.status.provider_id)
+            if amount is not None and amount != row.status.charged:
                 book.write(book.rental(row.tag), at=self._now(), charged=amount)
                 log.info("rental_charged", tag=row.tag, dollars=round(amount, 4))

@@ -46,22 +46,22 @@ def bill(rentals: Iterable[fleet_api.RentalInfo], now: float) -> float:
 def account(stay: fleet_api.RentalUsage, now: float) -> CostBreakdown:
     """Return the cost breakdown of one rental; the provider's invoice replaces the estimate if
     known."""
-    standing = stay.rental.standing
+    status = stay.rental.status
     breakdown = _account(stay, now)
-    if standing.charged is not None:
-        breakdown = as_charged(breakdown, standing.charged)
-    return _with_extra(breakdown, standing.extra)
+    if status.charged is not None:
+        breakdown = as_charged(breakdown, status.charged)
+    return _with_extra(breakdown, status.extra)
 
 
 def _account(stay: fleet_api.RentalUsage, now: float) -> CostBreakdown:
     start, end = span(stay.rental, now)
-    prices = stay.rental.standing.prices
+    prices = stay.rental.status.prices
     rates = [Rate(p.at, p.price_per_hour, p.stopped) for p in prices]
     return account_of(
         LedgerStay(
             start=start,
             end=end,
-            joined_at=stay.rental.standing.joined_at,
+            joined_at=stay.rental.status.joined_at,
             rates=rates or [Rate(start, 0.0)],
             cards=stay.rental.plan.gpus,
             busy=_cards(stay),
@@ -80,18 +80,16 @@ def span(rental: fleet_api.RentalInfo, now: float) -> tuple[float, float]:
     """Return when billing of a rental began and ended, as well as we know. Providers report the
     start but not the end, so the end is when it was requested, or when the machine was last
     listed."""
-    standing = rental.standing
-    start = standing.created_at
+    status = rental.status
+    start = status.created_at
     if start is None:
         return 0.0, 0.0
     if rental.is_open:
         return start, max(start, now)
-    ends = [
-        moment for moment in (standing.asked_to_end_at, standing.ended_at) if moment is not None
-    ]
+    ends = [moment for moment in (status.asked_to_end_at, status.ended_at) if moment is not None]
     end = min(ends, default=now)
-    if standing.seen_at is not None and end - standing.seen_at > VANISHED_S:
-        end = standing.seen_at
+    if status.seen_at is not None and end - status.seen_at > VANISHED_S:
+        end = status.seen_at
     return start, max(start, end)
 
 

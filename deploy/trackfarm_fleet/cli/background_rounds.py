@@ -70,7 +70,7 @@ class Pacing:
             return
         self._dry = self._dry + 1 if _is_dry(result, self._mandate) else 0
         if self._dry >= TRIES:
-            attempted(lambda: self._farm.run_dry(self._mandate.purpose))
+            attempted(lambda: self._farm.mark_out_of_budget(self._mandate.purpose))
 
 
 def _is_dry(done: ReconcileResult, mandate: RentalPolicy) -> bool:

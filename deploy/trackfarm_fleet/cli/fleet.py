@@ -140,10 +140,10 @@ def up(
 def status(as_json: JsonOption = False) -> None:
     """List the open rentals with their cost, and the fleet process that manages them."""
     with farm_of() as farm:
-        state = farm.situation(ended_since=time.time() - DAY)
-    now, term, rentals = time.time(), state.term, state.rentals
+        state = farm.fleet_state(ended_since=time.time() - DAY)
+    now, term, rentals = time.time(), state.lease, state.rentals
     running = [rental for rental in rentals if rental.is_open]
-    hourly = sum(rental.standing.price_per_hour for rental in running)
+    hourly = sum(rental.status.price_per_hour for rental in running)
     last_day = bill(rentals, now)
     if as_json:
         rows = [rental.model_dump(mode="json") for rental in running]
@@ -175,7 +175,7 @@ def drain(rentals: TagsArgument = None, as_json: JsonOption = False) -> None:
     with farm_of() as farm:
         drained = []
         for tag in chosen_of(farm.rentals(ended_since=time.time()), rentals):
-            drained.append(farm.dismiss(tag, "drained by the operator"))
+            drained.append(farm.request_release(tag, "drained by the operator"))
             farm.drain(tag)
     if as_json:
         print_json([rental.model_dump(mode="json") for rental in drained])
@@ -241,7 +241,7 @@ def cost(
     """Show the cost of rentals: by category (work, boot, idle, waste), by job, and per track."""
     now = time.time()
     with farm_of() as farm:
-        stays = farm.stays(ended_since=max(now - 3600 * hours, 0.0))
+        stays = farm.usage(ended_since=max(now - 3600 * hours, 0.0))
     account, costs = together(stays, now), by_job(stays, now)
     if as_json:
         print_json(tables.account_document(account, costs))

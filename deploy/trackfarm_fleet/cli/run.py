@@ -213,7 +213,7 @@ class _Run:
         if left != 0:  # before all else, because the scheduler may be unreachable
             complain(f"{left or 'some'} machines may still run: use `trackfarm fleet down`")
         now = time.time()
-        stays = [s for s in self.farm.stays(ended_since=now - RUN) if mandate.covers(s.rental)]
+        stays = [s for s in self.farm.usage(ended_since=now - RUN) if mandate.covers(s.rental)]
         account, costs = together(stays, now), by_job(stays, now)
         job = self.farm.job(job.id)
         if self.as_json:

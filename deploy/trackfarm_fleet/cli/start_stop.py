@@ -54,7 +54,7 @@ def start(
     if as_json:
         print_json([rental.model_dump(mode="json") for rental in rows])
     elif rows:
-        out().print(tables.rentals_table(rows, max(r.standing.since for r in rows)))
+        out().print(tables.rentals_table(rows, max(r.status.since for r in rows)))
         say(
             f"{counted(len(rows), 'machine')} rented; billing continues until"
             " `trackfarm fleet down`"
@@ -101,7 +101,7 @@ def _joined(rows: Sequence[RentalInfo], mandate: RentalPolicy) -> bool:
 
 
 def _here(rows: Sequence[RentalInfo]) -> int:
-    return sum(row.standing.state is RentalState.JOINED for row in rows)
+    return sum(row.status.state is RentalState.JOINED for row in rows)
 
 
 WHY = "requested by the operator"
@@ -126,8 +126,8 @@ def return_all(
     the operator interrupted or the time was over."""
     chosen = set(tags)
     for tag in chosen:
-        farm.dismiss(tag, WHY)
-    is_ours = not farm.term().seconds
+        farm.request_release(tag, WHY)
+    is_ours = not farm.fleet_lease().seconds
     if not is_ours:
         err().print("the running fleet process will return the machines; waiting for it")
     still_open = _waited(fleet, farm, chosen, stopped, is_ours=is_ours)

@@ -36,17 +36,17 @@ def offers_table(offers: Iterable[MachineOffer]) -> Table:
 def rentals_table(rentals: Iterable[fleet_api.RentalInfo], now: float) -> Table:
     table = _table("rental", "provider", "gpu", "state", "for", "why", numbers=("$/h", "age", "$"))
     for rental in rentals:
-        standing = rental.standing
-        why = rental.dismissed or standing.reason
+        status = rental.status
+        why = rental.release_reason or status.reason
         table.add_row(
             rental.tag,
             rental.plan.provider,
             clean(rental.plan.gpu) + (f" x{rental.plan.gpus}" if rental.plan.gpus > 1 else ""),
-            standing.state.value,
+            status.state.value,
             rental.plan.purpose,
             clean(why)[:LONGEST_REASON],
-            f"{standing.price_per_hour:.3f}",
-            time_words(max(now - (standing.created_at or rental.plan.intended_at), 0.0)),
+            f"{status.price_per_hour:.3f}",
+            time_words(max(now - (status.created_at or rental.plan.intended_at), 0.0)),
             _dollars(bill([rental], now)),
         )
     return table

@@ -21,7 +21,7 @@ def rental_of(row: fleet_api.RentalInfo) -> RentalRecord:
         gpu=plan.gpu,
         gpus=plan.gpus,
         intended_at=plan.intended_at,
-        **{name: getattr(row.standing, name) for name in _MOVING},
+        **{name: getattr(row.status, name) for name in _MOVING},
     )
 
 

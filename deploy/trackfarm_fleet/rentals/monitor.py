@@ -65,7 +65,7 @@ class RentalMonitor:
         for row in book.open():
             rental = book.rental(row.tag)
             listing = listings.get(rental.provider)
-            why = row.dismissed or unwanted.get(row.tag, "")
+            why = row.release_reason or unwanted.get(row.tag, "")
             self._advance(book, rental, listing, workers.get(row.tag, ()), why)
 
     def _advance(

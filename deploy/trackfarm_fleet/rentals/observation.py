@@ -63,7 +63,7 @@ def worker_sight(rental: RentalRecord, workers: Sequence[RentedWorker]) -> Worke
     workers count as having left; other workers that are gone may only have been restarted."""
     if not workers:
         return None
-    silent_seconds = min(worker.silent for worker in workers)
+    silent_seconds = min(worker.silent_seconds for worker in workers)
     draining = rental.state is RentalState.DRAINING
     all_gone = all(worker.state in (_DRAINED if draining else _USELESS) for worker in workers)
     return WorkerObservation(

@@ -36,7 +36,7 @@ class RentalRepository:
 
     def intend(self, plan: fleet_api.RentalPlan) -> SecretStr:
         """Store an intent to rent; return the join token for the machine's workers."""
-        intended = self._farm.intend(self._epoch, plan)
+        intended = self._farm.create_intent(self._epoch, plan)
         self._rows[plan.tag] = intended.rental
         return SecretStr(intended.token)
 
@@ -55,15 +55,15 @@ class RentalRepository:
         amount."""
         row = self._rows[after.tag]
         before = rental_of(row)
-        prices = prices_after(row.standing.prices, before, after, shown, at)
-        standing_before = row.standing
-        standing = standing_of(
+        prices = prices_after(row.status.prices, before, after, shown, at)
+        standing_before = row.status
+        status = standing_of(
             after,
             bid=bid or standing_before.bid,
             extra=standing_before.extra + extra,
             charged=standing_before.charged if charged is None else charged,
             prices=prices,
         )
-        if standing != row.standing:
-            self._rows[after.tag] = self._farm.move(self._epoch, row, standing)
+        if status != row.status:
+            self._rows[after.tag] = self._farm.update_rental(self._epoch, row, status)
         return rental_of(self._rows[after.tag])

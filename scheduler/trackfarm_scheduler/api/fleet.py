@@ -31,8 +31,8 @@ Since = Annotated[float, Query(ge=0, le=1e11, allow_inf_nan=False)]
 FOREVER = 1e11
 
 
-@router.post("/term")
-def hold_term(
+@router.post("/lease")
+def acquire_lease(
     request: fleet_api.FleetLeaseRequest, services: TheServices, _caller: Operator
 ) -> fleet_api.FleetLease:
     """Acquire or renew the fleet's leader lease; returns the current leader."""
@@ -44,8 +44,8 @@ def hold_term(
         return fleet_state.lease_view(name, lease, now)
 
 
-@router.get("/term")
-def show_term(services: TheServices, _caller: Reader) -> fleet_api.FleetLease:
+@router.get("/lease")
+def show_lease(services: TheServices, _caller: Reader) -> fleet_api.FleetLease:
     """Return the current leader of the fleet, and the farm name in the tags of its machines."""
     with services.database.read() as session:
         name, lease = fleet_state.find_farm_name(session), leader_leases.find(session, FLEET)
@@ -55,15 +55,15 @@ def show_term(services: TheServices, _caller: Reader) -> fleet_api.FleetLease:
     return fleet_state.lease_view(name, lease, services.clock())
 
 
-@router.delete("/term/{holder}", status_code=204)
-def resign(holder: str, services: TheServices, _caller: Operator) -> None:
+@router.delete("/lease/{holder}", status_code=204)
+def release_lease(holder: str, services: TheServices, _caller: Operator) -> None:
     """Release the leader lease, so that another process need not wait for it to expire."""
     with services.database.write() as session:
         leader_leases.release(session, FLEET, holder)
 
 
-@router.get("/situation")
-def situation(
+@router.get("/state")
+def show_state(
     services: TheServices, _caller: Operator, ended_since: Since = FOREVER
 ) -> fleet_api.FleetState:
     """Return the state that the autoscaler decides by: rentals, workers, demand and speeds.
@@ -71,10 +71,10 @@ def situation(
     Rentals that ended at or after `ended_since` (Unix seconds) are included. The demand has no job
     names, because the fleet serves all owners.
     """
-    now, term = services.clock(), show_term(services, _caller)
+    now, lease = services.clock(), show_lease(services, _caller)
     with services.database.read() as session:
         return fleet_state.load_state(
-            session, services.demand_cache, now, term=term, ended_since=ended_since
+            session, services.demand_cache, now, lease=lease, ended_since=ended_since
         )
 
 
@@ -91,8 +91,8 @@ def list_rentals(
         return [rentals.view(row) for row in rows]
 
 
-@router.get("/stays")
-def list_stays(
+@router.get("/usage")
+def list_usage(
     services: TheServices,
     caller: Operator,
     ended_since: Since = FOREVER,
@@ -113,7 +113,7 @@ def list_stays(
 
 
 @router.post("/rentals", status_code=201)
-def intend(
+def create_intent(
     request: fleet_api.RentalIntent, services: TheServices, caller: Operator
 ) -> fleet_api.IntentAnswer:
     """Record the intent to rent a machine, before it is requested from the provider.
@@ -152,12 +152,12 @@ def move(
     return rentals.view(row)
 
 
-@router.post("/rentals/{tag}/dismiss")
-def dismiss(
-    tag: str, request: fleet_api.ReleaseRequestAnswer, services: TheServices, caller: Operator
+@router.post("/rentals/{tag}/release")
+def request_release(
+    tag: str, request: fleet_api.ReleaseRequest, services: TheServices, caller: Operator
 ) -> fleet_api.RentalInfo:
     """Ask the fleet's leader to drain a rental and return the machine."""
-    with audited_transaction(services, caller.actor, "rental.dismiss", tag) as change:
+    with audited_transaction(services, caller.actor, "rental.release", tag) as change:
         row = rentals.request_release(change.session, tag, request.reason)
         if row is None:
             raise _unknown(tag)
@@ -203,9 +203,7 @@ def _up_to_date() -> Iterator[None]:
     try:
         yield
     except NotLeading:
-        raise ApiError(
-            409, "another fleet process is the leader now; reload the situation"
-        ) from None
+        raise ApiError(409, "another fleet process is the leader now; reload the state") from None
     except StaleRental as error:
         raise ApiError(409, f"{error}; reload and retry") from None
 

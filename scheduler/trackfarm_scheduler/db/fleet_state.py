@@ -87,13 +87,13 @@ def load_state(
     demands: DemandCache,
     now: float,
     *,
-    term: fleet_api.FleetLease,
+    lease: fleet_api.FleetLease,
     ended_since: float,
 ) -> fleet_api.FleetState:
     rows = rentals.list_recent(session, ended_since=ended_since)
     open_tags = {row.tag for row in rows if row.ended_at is None}
     return fleet_api.FleetState(
-        term=term,
+        lease=lease,
         rentals=[rentals.view(row) for row in rows],
         workers=_workers(session, open_tags, now),
         demands=demands.get(session, now),
@@ -234,7 +234,7 @@ def _worker(row: WorkerRow, live: int, last: float, now: float) -> fleet_api.Ren
         speed=row.speed,
         strikes=row.strikes,
         tracks_done=row.tracks_done,
-        silent=max(now - row.last_seen, 0.0),
-        idle=0.0 if live else max(now - max(last, row.joined_at), 0.0),
+        silent_seconds=max(now - row.last_seen, 0.0),
+        idle_seconds=0.0 if live else max(now - max(last, row.joined_at), 0.0),
         shards=live,
     )

@@ -61,21 +61,21 @@ def create_intent(
 def move(
     session: Session, tag: str, move: fleet_api.RentalMove, now: float
 ) -> tuple[RentalRow, Sequence[str]] | None:
-    """Write the new standing; return the row and the ids of the workers that this ended, or None if
+    """Write the new status; return the row and the ids of the workers that this ended, or None if
     there is no such rental. Raises Stale for another version or an impossible transition."""
     row = find_by_tag(session, tag, lock=True)
     if row is None:
         return None
-    if row.version == move.version + 1 and _status(row) == move.standing:
+    if row.version == move.version + 1 and _status(row) == move.status:
         return row, ()  # repeated, because the response was lost
     if row.version != move.version:
         raise StaleRental(f"rental {tag} is at version {row.version}, not at {move.version}")
-    before, after = RentalState(row.state), move.standing.state
+    before, after = RentalState(row.state), move.status.state
     if not RENTAL.reaches(before, after):
         raise StaleRental(f"rental {tag} is {before} and never becomes {after}")
     for name in _STATUS_FIELDS:
-        setattr(row, name, getattr(move.standing, name))
-    row.prices = json.dumps([p.model_dump() for p in move.standing.prices])
+        setattr(row, name, getattr(move.status, name))
+    row.prices = json.dumps([p.model_dump() for p in move.status.prices])
     row.version += 1
     session.add(row)
     if after is not before:
@@ -168,9 +168,9 @@ def view(row: RentalRow) -> fleet_api.RentalInfo:
     return fleet_api.RentalInfo(
         id=row.id,
         plan=_plan(row),
-        standing=_status(row),
+        status=_status(row),
         version=row.version,
-        dismissed=row.dismissed,
+        release_reason=row.dismissed,
     )
 
 

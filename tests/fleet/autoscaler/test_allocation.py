@@ -54,7 +54,7 @@ def _machine(name: str, number: int) -> RentalInfo:
             price_per_hour=0.4,
             intended_at=NOW - HOUR,
         ),
-        standing=RentalStatus(
+        status=RentalStatus(
             state=RentalState.JOINED,
             since=NOW,
             price_per_hour=0.4,
@@ -78,8 +78,8 @@ def a_failing_worker(tag: str) -> RentedWorker:
         speed=1.0,
         strikes=3,
         tracks_done=9,
-        silent=1.0,
-        idle=0.0,
+        silent_seconds=1.0,
+        idle_seconds=0.0,
         shards=0,
     )
 
@@ -92,7 +92,7 @@ def decided(
     base: int = 20_000,
 ) -> dict[str, ScalingDecision]:
     look = FleetState(
-        term=FleetLease(farm="hotel", holder="we", epoch=1, seconds=60),
+        lease=FleetLease(farm="hotel", holder="we", epoch=1, seconds=60),
         rentals=list(rows),
         workers=[],
         demands=[a_demand(BASE, base, HOUR), a_demand(TURBO, 200_000, 4 * HOUR)],

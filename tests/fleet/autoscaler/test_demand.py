@@ -73,8 +73,8 @@ def test_what_was_learnt_is_found_by_the_providers_name_of_the_card() -> None:
 def a_worker(**changes: Any) -> RentedWorker:
     base: dict[str, Any] = {
         "id": "worker_1", "tag": "one", "state": WorkerState.BUSY, "gpu": "RTX 4090", "vram": 24,
-        "model_set": "tiny", "speed": 1.0, "strikes": 0, "tracks_done": 50, "silent": 1.0,
-        "idle": 0.0, "shards": 1,
+        "model_set": "tiny", "speed": 1.0, "strikes": 0, "tracks_done": 50, "silent_seconds": 1.0,
+        "idle_seconds": 0.0, "shards": 1,
     }  # fmt: skip
     return RentedWorker(**base | changes)
 
@@ -106,11 +106,11 @@ def test_a_machine_goes_when_it_is_not_worth_its_price(
     ("state", "workers", "left"),
     [
         (RentalState.JOINED, [a_worker(state=WorkerState.GONE)], False),
-        (RentalState.JOINED, [a_worker(state=WorkerState.GONE, silent=REJOIN_S + 1)], True),
+        (RentalState.JOINED, [a_worker(state=WorkerState.GONE, silent_seconds=REJOIN_S + 1)], True),
         (RentalState.JOINED, [a_worker(state=WorkerState.GONE), a_worker()], False),
         (RentalState.DRAINING, [a_worker(state=WorkerState.GONE)], True),
         (RentalState.DRAINING, [a_worker(state=WorkerState.LOST)], True),
-        (RentalState.JOINED, [a_worker(state=WorkerState.LOST, silent=900)], False),
+        (RentalState.JOINED, [a_worker(state=WorkerState.LOST, silent_seconds=900)], False),
     ],
     ids=["started anew", "for good", "one is back", "drained", "lost in its drain", "lost"],
 )

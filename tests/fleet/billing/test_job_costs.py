@@ -26,7 +26,7 @@ S = RentalState
 
 def a_row(state: RentalState = S.JOINED, **changes: Any) -> RentalInfo:
     """Return a rental created at 100 and joined at 160."""
-    standing: dict[str, Any] = {
+    status: dict[str, Any] = {
         "state": state,
         "since": 100,
         "price_per_hour": HOURLY,
@@ -47,9 +47,7 @@ def a_row(state: RentalState = S.JOINED, **changes: Any) -> RentalInfo:
         price_per_hour=HOURLY,
         intended_at=99,
     )
-    return RentalInfo(
-        id="rental_1", plan=plan, standing=RentalStatus(**standing | changes), version=3
-    )
+    return RentalInfo(id="rental_1", plan=plan, status=RentalStatus(**status | changes), version=3)
 
 
 def a_stay(*busy: list[BusyInterval], tracks: dict[str, int], **changes: Any) -> RentalUsage:
@@ -132,8 +130,8 @@ def test_a_worker_that_was_started_anew_goes_on_with_its_predecessors_card() -> 
 
 def test_the_first_list_corrects_the_price_and_later_ones_add_to_it() -> None:
     row = rental_of(a_row(S.CREATED, seen_at=None))
-    standing = standing_of(row, bid=None, extra=0, charged=None, prices=[])
-    assert standing.prices == []
+    status = standing_of(row, bid=None, extra=0, charged=None, prices=[])
+    assert status.prices == []
     from dataclasses import replace
 
     corrected = replace(row, price_per_hour=4.0, seen_at=110.0)

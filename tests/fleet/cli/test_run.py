@@ -51,7 +51,7 @@ class Operator:
         self.account.boot_seconds = 0.2
         url = opened.enter_context(scripted_server(runpod.FakeRunPod(self.account).reply)).url
         farm = opened.enter_context(FleetClient(api.url, API_KEY, retry_seconds=0))
-        prefix = Tags(farm.term().farm).prefix
+        prefix = Tags(farm.fleet_lease().farm).prefix
         provider = RunPodProvider(SecretStr(runpod.KEY), prefix=prefix, url=url)
         opened.callback(provider.close)
         self.world = FleetFixture(api, farm, self.account, provider, "tiny")
@@ -144,7 +144,7 @@ def test_ctrl_c_gives_the_machines_back_and_keeps_the_job(operator: Operator) ->
 @pytest.mark.soak
 def test_machines_are_rented_for_a_while_and_taken_down(operator: Operator) -> None:
     (rented,) = operator.asks("fleet", "up", "--yes")
-    assert rented["standing"]["state"] == "joined"
+    assert rented["status"]["state"] == "joined"
     (machine,) = operator.account.running()
     stray = operator.account.rent(
         tag=machine.tag[:-1] + "0", gpu="NVIDIA L4", gpus=1, price=1, env={}
@@ -154,7 +154,7 @@ def test_machines_are_rented_for_a_while_and_taken_down(operator: Operator) -> N
     assert len(operator.account.running()) == 2
     code, _, err = operator.until_it_ends(operator.types("fleet", "down", machine.tag, "tf-nosuch"))
     assert (code, "no open rental tf-nosuch" in err) == (4, True), "a typo changes nothing"
-    assert operator.asks("fleet", "status")["rentals"][0]["dismissed"] == ""
+    assert operator.asks("fleet", "status")["rentals"][0]["release_reason"] == ""
     assert operator.asks("fleet", "down", rented["id"]) == {"left": []}
     assert operator.account.running() == [], "the orphan was ended, too"
 

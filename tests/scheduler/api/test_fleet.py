@@ -22,7 +22,7 @@ from trackfarm.protocol.fleet import (
     RentalStatus,
     RentalUsage,
 )
-from trackfarm_fleet.scheduler_client import STAYS, FleetClient, is_stale
+from trackfarm_fleet.scheduler_client import USAGE_PAGE, FleetClient, is_stale
 
 BEARER = {"Authorization": f"Bearer {API_KEY}"}
 TAG = "tf-hotel-0123456789abcdef"
@@ -40,7 +40,7 @@ class Desk:
         return self.api.http.request(method, url, json=body, headers=BEARER)
 
     def hold(self, seconds: float = 60) -> FleetLease:
-        answer = self.ask("POST", "term", {"holder": self.holder, "seconds": seconds})
+        answer = self.ask("POST", "lease", {"holder": self.holder, "seconds": seconds})
         return FleetLease.model_validate(answer.json())
 
     def plan(self, **changes: Any) -> dict[str, Any]:
@@ -64,8 +64,8 @@ class Desk:
         return IntentAnswer.model_validate(self.intend().json())
 
     def move(self, rental: RentalInfo, epoch: int = 1, **changes: Any) -> httpx.Response:
-        standing = rental.standing.model_dump(mode="json") | changes
-        body = {"epoch": epoch, "version": rental.version, "standing": standing}
+        status = rental.status.model_dump(mode="json") | changes
+        body = {"epoch": epoch, "version": rental.version, "status": status}
         return self.ask("PUT", f"rentals/{rental.tag}", body)
 
     def moved(self, rental: RentalInfo, **changes: Any) -> RentalInfo:
@@ -74,7 +74,7 @@ class Desk:
         return RentalInfo.model_validate(answer.json())
 
     def situation(self) -> FleetState:
-        return FleetState.model_validate(self.ask("GET", "situation").json())
+        return FleetState.model_validate(self.ask("GET", "state").json())
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_one_leads_until_its_term_ends_or_it_resigns(api: ApiFixture, desk: Desk
     taken = other.hold()
     assert (taken.holder, taken.epoch, taken.farm) == ("other", 2, first.farm)
     assert desk.hold().holder == "other"
-    assert other.ask("DELETE", "term/other").status_code == 204
+    assert other.ask("DELETE", "lease/other").status_code == 204
     assert desk.hold().epoch == 3
 
 
@@ -119,7 +119,7 @@ def test_what_was_decided_by_an_older_version_is_refused_and_what_is_said_again_
     rental = desk.intended().rental
     change = {"state": S.CREATED, "provider_id": "7", "created_at": 1.0}
     after = desk.moved(rental, **change)
-    assert (after.version, after.standing.state) == (1, S.CREATED)
+    assert (after.version, after.status.state) == (1, S.CREATED)
     assert desk.moved(rental, **change) == after, "the answer was lost"
     assert "version 1" in problem(desk.move(rental, state=S.ENDED), 409)["detail"]
 
@@ -206,7 +206,7 @@ def test_the_situation_says_what_is_to_be_made_by_when_and_for_how_much(
     limits = sorted((j.tracks, j.deadline, j.budget) for j in demand.jobs)
     assert [(n, d and round(d), b) for n, d, b in limits] == [(2, 3590, None), (3, None, 2.0)]
     (seen,) = look.workers
-    assert (seen.shards, seen.idle, round(seen.silent)) == (1, 0, 10)
+    assert (seen.shards, seen.idle_seconds, round(seen.silent_seconds)) == (1, 0, 10)
 
 
 def _in(now: float, seconds: float) -> datetime:
@@ -228,7 +228,7 @@ def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(api: ApiFixture, 
     farm.beat(worker, late)
     farm.clock.advance(5)
     desk.moved(told.rental, state=S.ENDED, ended_at=farm.clock())
-    (stay,) = [RentalUsage.model_validate(s) for s in desk.ask("GET", "stays?ended_since=0").json()]
+    (stay,) = [RentalUsage.model_validate(s) for s in desk.ask("GET", "usage?ended_since=0").json()]
     assert stay.tracks == {job: 1}
     (busy,) = stay.busy
     found = [(s.start - began, s.end - began, s.kept, s.job) for s in busy]
@@ -237,19 +237,19 @@ def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(api: ApiFixture, 
 
 def test_all_stays_are_told_a_few_at_a_time(api: ApiFixture, desk: Desk) -> None:
     desk.hold()
-    tags = {f"tf-hotel-{number:016d}" for number in range(2 * STAYS + 1)}
+    tags = {f"tf-hotel-{number:016d}" for number in range(2 * USAGE_PAGE + 1)}
     for number, tag in enumerate(sorted(tags)):
         desk.intend(tag=tag, intended_at=1000 - number // 2)
     with FleetClient(api.url, API_KEY) as client:
-        told = [stay.rental.tag for stay in client.stays(ended_since=0)]
+        told = [stay.rental.tag for stay in client.usage(ended_since=0)]
         assert told == [rental.tag for rental in client.rentals(ended_since=0)]
     assert set(told) == tags
-    (third,) = desk.ask("GET", f"stays?ended_since=0&limit=1&behind={told[1]}").json()
+    (third,) = desk.ask("GET", f"usage?ended_since=0&limit=1&behind={told[1]}").json()
     assert third["rental"]["plan"]["tag"] == told[2]
-    problem(desk.ask("GET", "stays?behind=tf-nowhere"), 404)
+    problem(desk.ask("GET", "usage?behind=tf-nowhere"), 404)
 
 
-@pytest.mark.parametrize("path", ["rentals", "stays"])
+@pytest.mark.parametrize("path", ["rentals", "usage"])
 def test_who_may_only_read_learns_no_job_that_machines_were_rented_for(
     api: ApiFixture, desk: Desk, path: str
 ) -> None:
@@ -270,7 +270,7 @@ def test_nobody_can_be_paid_any_more(api: ApiFixture, desk: Desk) -> None:
 
 UNKNOWN: dict[str, Callable[[Desk], httpx.Response]] = {
     "drain": lambda desk: desk.ask("POST", "rentals/tf-nobody/drain"),
-    "dismiss": lambda desk: desk.ask("POST", "rentals/tf-nobody/dismiss", {}),
+    "release": lambda desk: desk.ask("POST", "rentals/tf-nobody/release", {}),
     "move": lambda desk: desk.move(
         desk.intended().rental.model_copy(update={"plan": RentalPlan(**desk.plan(tag="tf-nobody"))})
     ),
@@ -282,17 +282,17 @@ def test_a_rental_that_nobody_knows(desk: Desk, what: str) -> None:
     assert "fleet status" in problem(UNKNOWN[what](desk), 404)["detail"]
 
 
-def test_a_dismissal_is_kept_for_whoever_leads(desk: Desk) -> None:
+def test_release_request_is_kept_for_the_next_leader(desk: Desk) -> None:
     rental = desk.intended().rental
-    desk.ask("POST", f"rentals/{TAG}/dismiss", {"reason": "too loud"})
-    desk.ask("POST", f"rentals/{TAG}/dismiss", {"reason": "again"})
-    assert desk.moved(rental, state=S.CREATED, provider_id="7").dismissed == "too loud"
+    desk.ask("POST", f"rentals/{TAG}/release", {"reason": "too loud"})
+    desk.ask("POST", f"rentals/{TAG}/release", {"reason": "again"})
+    assert desk.moved(rental, state=S.CREATED, provider_id="7").release_reason == "too loud"
     assert RentalStatus(since=1, price_per_hour=1).state is S.INTENDED
 
 
 def test_refusals_are_the_clients_own(api: ApiFixture) -> None:
     with FleetClient(api.url, API_KEY, retry_seconds=0) as client:
-        client.hold_term("one", 60)
+        client.acquire_lease("one", 60)
         with pytest.raises(RequestRefused) as refused:
-            client.intend(7, RentalPlan(**Desk(api).plan()))
+            client.create_intent(7, RentalPlan(**Desk(api).plan()))
     assert is_stale(refused.value)

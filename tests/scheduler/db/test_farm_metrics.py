@@ -59,7 +59,7 @@ def test_list_open_rentals_omits_ended_ones(farm: FarmFixture) -> None:
         ended = RentalStatus(
             state=RentalState.ENDED, since=1, price_per_hour=0.4, ended_at=farm.clock()
         )
-        move = RentalMove(epoch=0, version=0, standing=ended)
+        move = RentalMove(epoch=0, version=0, status=ended)
         rentals.move(session, "tf-abc-000000000001", move, farm.clock())
     with farm.database.read() as session:
         assert farm_metrics.list_open_rentals(session) == [

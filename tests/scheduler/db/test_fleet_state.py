@@ -43,7 +43,7 @@ def test_load_state_and_usage_of_a_rental(farm: FarmFixture) -> None:
     )
     with farm.database.write() as session:
         leader_leases.require_epoch(session, FLEET, lease.epoch)
-        move = RentalMove(epoch=lease.epoch, version=0, standing=joined)
+        move = RentalMove(epoch=lease.epoch, version=0, status=joined)
         assert rentals.move(session, TAG, move, farm.clock()) is not None
     worker = farm.join("rented", rental_tag=TAG, price_per_hour=0.4)
     farm.beat(worker)
@@ -53,13 +53,18 @@ def test_load_state_and_usage_of_a_rental(farm: FarmFixture) -> None:
     with farm.database.read(streamed=True) as session:
         term = fleet_state.lease_view(name, lease, farm.clock())
         look = fleet_state.load_state(
-            session, DemandCache(), farm.clock(), term=term, ended_since=0
+            session, DemandCache(), farm.clock(), lease=term, ended_since=0
         )
         (stay,) = usage_of(session, rentals.list_recent(session, ended_since=0), owner="somebody")
     (demand,), (seen_worker,) = look.demands, look.workers
     assert (sum(s.count for s in demand.shapes), sum(demand.waiting.values())) == (3, 3)
     assert demand.jobs[0].budget == 3.0 - farm.job(job).spent
-    assert (seen_worker.tag, seen_worker.idle, seen_worker.shards, seen_worker.tracks_done) == (
+    assert (
+        seen_worker.tag,
+        seen_worker.idle_seconds,
+        seen_worker.shards,
+        seen_worker.tracks_done,
+    ) == (
         TAG,
         7,
         0,
