@@ -25,6 +25,7 @@ from trackfarm_scheduler.db.tables import (
     table_of,
 )
 from trackfarm_scheduler.policy.models import (
+    MAX_SHARD_TRACKS,
     JobPriority,
     JobView,
     Lane,
@@ -36,7 +37,6 @@ from trackfarm_scheduler.policy.models import (
 )
 from trackfarm_scheduler.policy.states import LIVE_STATES, AttemptState, LeaseState
 
-MAX_SHARD_TRACKS = 64
 SMALL_JOB_TRACKS = 8  # the largest job read together with others; a single call has no more
 SAMPLE_TRACKS = 50  # tracks that a job's remaining time is estimated from
 _LEASE, _SHARD, _WORKER = table_of(LeaseRow), table_of(ShardRow), table_of(WorkerRow)

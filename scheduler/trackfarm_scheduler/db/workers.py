@@ -13,10 +13,10 @@ from trackfarm_scheduler.db.digests import digest_of
 from trackfarm_scheduler.db.events import JournalEvent
 from trackfarm_scheduler.db.statements import within
 from trackfarm_scheduler.db.tables import WorkerRow, table_of
+from trackfarm_scheduler.policy.models import SPEED_MEMORY
 from trackfarm_scheduler.policy.states import LIVE_STATES, WORKER, AttemptState, is_bad_worker
 
 MIN_SPEED = 1e-3
-SPEED_MEMORY = 0.2  # weight of the newest shard in a worker's measured speed
 _WORKER = table_of(WorkerRow)
 _BY_TOKEN = select(WorkerRow).where(
     col(WorkerRow.token_hash) == bindparam("hash"), col(WorkerRow.state) != WorkerState.GONE.value

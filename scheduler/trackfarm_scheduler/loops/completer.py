@@ -11,6 +11,7 @@ from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.db.leader_leases import NotLeading
 from trackfarm_scheduler.db.tables import JobRow
 from trackfarm_scheduler.loops.leader import Leadership
+from trackfarm_scheduler.policy.models import MAX_SHARD_TRACKS
 from trackfarm_scheduler.policy.placement import place
 from trackfarm_scheduler.policy.retry import FAILED_AT_LEAST, job_ending
 from trackfarm_scheduler.policy.states import IN_PROGRESS
@@ -60,7 +61,7 @@ def is_over_budget(session: Session, job: JobRow, now: float) -> bool:
         return False
     pool = placement_view.load_worker_pool(session)
     workers = [replace(w, shards=0) for w in pool.workers if w.model_set == job.model_set]
-    (view,) = placement_view.load_jobs(session, [job], pool, now, placement_view.MAX_SHARD_TRACKS)
+    (view,) = placement_view.load_jobs(session, [job], pool, now, MAX_SHARD_TRACKS)
     if view.priority.in_flight_seconds:
         return False
     with_money = place([replace(view, affordable=None)], workers, shard_seconds=1.0)

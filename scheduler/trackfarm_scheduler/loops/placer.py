@@ -12,14 +12,16 @@ from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.db.leader_leases import NotLeading
 from trackfarm_scheduler.db.offers import ShardOffer
 from trackfarm_scheduler.loops.leader import Leadership
-from trackfarm_scheduler.policy.leases import heartbeat_interval, offers_allowed
+from trackfarm_scheduler.policy.leases import (
+    MISSED_BEATS,
+    SLOWEST_HEARTBEAT_SECONDS,
+    heartbeat_interval,
+    offers_allowed,
+)
 from trackfarm_scheduler.policy.models import JobView, NewShard, WorkerPool
-from trackfarm_scheduler.policy.placement import free_places, place, unreserved
+from trackfarm_scheduler.policy.placement import WINDOW_PER_PLACE, free_places, place, unreserved
 from trackfarm_scheduler.policy.speculation import plan_copies, within_budgets
 from trackfarm_scheduler.policy.states import IN_PROGRESS
-
-WINDOW_PER_PLACE = 64  # tracks loaded per free place in a tick
-MISSED_BEATS = 2.5
 
 
 class Placer:
@@ -91,7 +93,8 @@ class Placer:
         idle = [worker for worker in unreserved(pool.workers, self._reserved) if worker.shards == 0]
         if not idle:
             return []
-        silent_after = MISSED_BEATS * heartbeat_interval(len(pool.workers), slowest=5.0)
+        interval = heartbeat_interval(len(pool.workers), slowest=SLOWEST_HEARTBEAT_SECONDS)
+        silent_after = MISSED_BEATS * interval
         stragglers = placement_view.load_stragglers(
             session, pool.workers, now, silent_after=silent_after
         )

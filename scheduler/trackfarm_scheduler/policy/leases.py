@@ -8,6 +8,9 @@ from trackfarm.protocol.operator import JobState, TrackState
 from trackfarm_scheduler.policy.models import ClaimFacts, CommitFacts
 from trackfarm_scheduler.policy.states import AttemptState, LeaseState
 
+SLOWEST_HEARTBEAT_SECONDS = 5.0
+MISSED_BEATS = 2.5  # after so many intervals a worker counts as silent
+
 
 class ClaimVerdict(StrEnum):
     GRANTED = "granted"

@@ -8,6 +8,9 @@ from trackfarm.cost import TrackShape
 from trackfarm.protocol.operator import JobState, TrackState
 from trackfarm_scheduler.policy.states import AttemptState, LeaseState
 
+MAX_SHARD_TRACKS = 64
+SPEED_MEMORY = 0.2  # weight of the newest shard in a worker's measured speed
+
 
 class Lane(StrEnum):
     BATCH = "batch"

@@ -18,6 +18,7 @@ from trackfarm_scheduler.policy.priority import rank
 
 SHARDS_AHEAD = 2  # per worker: one computing, one queued; a shard being finished does not count
 GUIDED_SHARE = 2.0  # a shard lasts at most the remaining time divided by this
+WINDOW_PER_PLACE = 64  # tracks loaded per free place in a tick
 
 
 def shard_budget(*, work_seconds: float, equal_workers: float, max_seconds: float) -> float:
