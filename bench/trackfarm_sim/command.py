@@ -12,11 +12,11 @@ from rich.console import Console
 from trackfarm.model_sets import UnknownModelSet, model_set
 from trackfarm.planning import CardGroup, FleetError, PricesError, load_prices, parse_fleet
 from trackfarm_sim.farm import SimFarm
-from trackfarm_sim.market.command import MAX_MACHINES, show_seasons, wishes_of
+from trackfarm_sim.market.command import MAX_MACHINES, fleet_options, show_episodes
 from trackfarm_sim.outcome import outcome_of
 from trackfarm_sim.policies import POLICIES
-from trackfarm_sim.replications import Replication, run_trials
-from trackfarm_sim.sampled_inputs import draw
+from trackfarm_sim.replications import Replication, run_replications
+from trackfarm_sim.sampled_inputs import sample_inputs
 from trackfarm_sim.scenario import DURATIONS, SimScenario
 from trackfarm_sim.tables import as_json, table_of
 
@@ -76,16 +76,18 @@ def simulate(
     )
     numbers = list(range(first_seed, first_seed + seeds))
     if market:
-        show_seasons(scenario, wishes_of(deadline, budget, max_machines), numbers, as_text=as_text)
+        show_episodes(
+            scenario, fleet_options(deadline, budget, max_machines), numbers, as_text=as_text
+        )
         return
     names = _known_policies(policy or list(POLICIES))
-    trials = _run(scenario, names, numbers)
+    replications = _run(scenario, names, numbers)
     if as_text:
-        typer.echo(json.dumps(as_json(scenario, trials), indent=2))
+        typer.echo(json.dumps(as_json(scenario, replications), indent=2))
     else:
-        Console(width=max(Console().width, TABLE_WIDTH)).print(table_of(trials))
+        Console(width=max(Console().width, TABLE_WIDTH)).print(table_of(replications))
     if pictures is not None:
-        _draw(scenario, trials, first_seed, pictures)
+        _draw(scenario, replications, first_seed, pictures)
 
 
 def _check_together(context: typer.Context, *, market: bool) -> None:
@@ -122,19 +124,21 @@ def _known_policies(names: list[str]) -> list[str]:
 
 def _run(scenario: SimScenario, names: list[str], seeds: list[int]) -> list[Replication]:
     notes = Console(stderr=True)
-    trials: list[Replication] = []
-    for trial in run_trials(scenario, [(name, POLICIES[name]) for name in names], seeds):
-        notes.print(f"{trial.policy}: {trial.mean(lambda o: o.ratio):.3f} x the bound")
-        trials.append(trial)
-    return trials
+    replications: list[Replication] = []
+    for replication in run_replications(
+        scenario, [(name, POLICIES[name]) for name in names], seeds
+    ):
+        notes.print(f"{replication.policy}: {replication.mean(lambda o: o.ratio):.3f} x the bound")
+        replications.append(replication)
+    return replications
 
 
-def _draw(scenario: SimScenario, trials: list[Replication], seed: int, folder: Path) -> None:
+def _draw(scenario: SimScenario, replications: list[Replication], seed: int, folder: Path) -> None:
     # Imported here because matplotlib is an optional dependency.
     from trackfarm_sim.plots import draw_comparison, draw_timeline
 
     folder.mkdir(parents=True, exist_ok=True)
-    draw_comparison(trials, folder / "comparison.png")
-    farm = SimFarm(draw(scenario, seed), POLICIES[OURS](), keeps_stretches=True)
+    draw_comparison(replications, folder / "comparison.png")
+    farm = SimFarm(sample_inputs(scenario, seed), POLICIES[OURS](), keeps_intervals=True)
     outcome = outcome_of(farm)
     draw_timeline(farm, outcome.bound, folder / "timeline.png")

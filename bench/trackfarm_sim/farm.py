@@ -12,20 +12,19 @@ from functools import partial
 import numpy as np
 
 from trackfarm.protocol.operator import JobState
-from trackfarm_scheduler.policy.leases import heartbeat_interval
+from trackfarm_scheduler.policy.leases import SLOWEST_HEARTBEAT_SECONDS, heartbeat_interval
 from trackfarm_scheduler.policy.models import NewShard
 from trackfarm_scheduler.policy.retry import GiveUp, job_ending
-from trackfarm_sim.event_queue import Agenda
-from trackfarm_sim.ledger import LossLedger
-from trackfarm_sim.loss_accounting import Accounts
-from trackfarm_sim.loss_causes import Blame
+from trackfarm_sim.event_queue import EventQueue
+from trackfarm_sim.failures import FailureLog
+from trackfarm_sim.ledger import TrackLedger
+from trackfarm_sim.loss_accounting import LossAccounting
 from trackfarm_sim.machines import SimMachine
 from trackfarm_sim.meters import SimMeters
-from trackfarm_sim.policies.ours import HEARTBEAT
 from trackfarm_sim.policies.rules import Policy
-from trackfarm_sim.races import Contests
-from trackfarm_sim.sampled_inputs import World
-from trackfarm_sim.sim_worker import Desk, SimLease
+from trackfarm_sim.races import Races
+from trackfarm_sim.sampled_inputs import SampledInputs
+from trackfarm_sim.sim_worker import SimLease, SimWorker
 
 
 class Stuck(RuntimeError):
@@ -33,29 +32,31 @@ class Stuck(RuntimeError):
 
 
 class SimFarm:
-    """One run. `desks` are the workers known to the scheduler; `machines` are all machines so
+    """One run. `workers` are the workers known to the scheduler; `machines` are all machines so
     far."""
 
-    def __init__(self, world: World, policy: Policy, *, keeps_stretches: bool = False) -> None:
-        self.world, self.policy, self.rules = world, policy, policy.rules
-        self.scenario, self.works = world.scenario, world.works
+    def __init__(
+        self, inputs: SampledInputs, policy: Policy, *, keeps_intervals: bool = False
+    ) -> None:
+        self.inputs, self.policy, self.rules = inputs, policy, policy.rules
+        self.scenario, self.workload = inputs.scenario, inputs.workload
         if self.rules.longest_first:
-            self.works.sort_longest_first()
-        self.ledger = LossLedger(self.works)
-        self.meters = SimMeters(keeps_stretches)
-        self.desks: dict[str, Desk] = {}
+            self.workload.sort_longest_first()
+        self.ledger = TrackLedger(self.workload)
+        self.meters = SimMeters(keeps_intervals)
+        self.workers: dict[str, SimWorker] = {}
         self.machines: list[SimMachine] = []
-        rng = np.random.default_rng([world.seed, 3 << 32])
-        self._blame = Blame(rng.random)
-        self.agenda = Agenda()
-        self._contests = Contests()
-        self._accounts = Accounts(self.meters, self._fails)
+        rng = np.random.default_rng([inputs.seed, 3 << 32])
+        self._failures = FailureLog(rng.random)
+        self.events = EventQueue()
+        self._races = Races()
+        self._accounting = LossAccounting(self.meters, self._fails)
         self._tick_at = math.inf
         self.meters.queued(self.rules.messages(self.ledger.total), 0.0)
 
     def run(self) -> JobState:
         """Run to the end of the job. Raises Stuck."""
-        for slot in self.world.slots:
+        for slot in self.inputs.slots:
             self.join(next(slot), 0.0)
         if (ending := self.play()) is None:
             raise Stuck(f"{self.ledger.counts}, and no worker can make the rest")
@@ -63,9 +64,9 @@ class SimFarm:
 
     def play(self) -> JobState | None:
         """Run until the job has ended; return None if the events run out first."""
-        while self.agenda and not self.is_over:
-            self.agenda.step()
-        self._close(self.agenda.now)
+        while self.events and not self.is_over:
+            self.events.step()
+        self._close(self.events.now)
         ending = job_ending(self.ledger.counts)
         return ending[0] if ending else None
 
@@ -73,60 +74,59 @@ class SimFarm:
     def is_over(self) -> bool:
         """True once every track is done or failed, or the job has failed."""
         ending = job_ending(self.ledger.counts) if self.ledger.failed else None
-        return self.ledger.is_settled or (ending is not None and ending[0] is JobState.FAILED)
+        return self.ledger.is_finished or (ending is not None and ending[0] is JobState.FAILED)
 
     def live_leases(self, track: int) -> int:
-        leases: int = self._contests.live_leases(track)
-        return max(1, leases)
+        return max(1, self._races.live_leases(track))
 
-    def settle_all(self, now: float) -> None:
-        for desk in list(self.desks.values()):
-            for lease in desk.leases:
-                self._settle(lease, now)
+    def process_reports(self, now: float) -> None:
+        for worker in list(self.workers.values()):
+            for lease in worker.leases:
+                self._process_reports(lease, now)
 
     # machines
 
-    def join(self, machine: SimMachine, now: float) -> Desk:
-        desk = Desk(machine, self.scenario.model_set)
+    def join(self, machine: SimMachine, now: float) -> SimWorker:
+        worker = SimWorker(machine, self.scenario.model_set)
         self.machines.append(machine)
-        self.desks[desk.id] = desk
+        self.workers[worker.id] = worker
         if machine.up_until < math.inf:
-            self.agenda.at(machine.up_until, partial(self.preempt, desk))
-        self._wake(now)
-        return desk
+            self.events.schedule(machine.up_until, partial(self.preempt, worker))
+        self._schedule_tick(now)
+        return worker
 
-    def preempt(self, desk: Desk, now: float) -> None:
+    def preempt(self, worker: SimWorker, now: float) -> None:
         self.meters.preemptions += 1
-        for lease in desk.leases:
-            self._settle(lease, now)
-        desk.died_at = now
-        if desk.running is not None:
-            desk.running.stopped_at = now
-        for lease in desk.computed_or_running:
-            self._accounts.close(lease)
-        for lease in desk.leases:
+        for lease in worker.leases:
+            self._process_reports(lease, now)
+        worker.died_at = now
+        if worker.running is not None:
+            worker.running.stopped_at = now
+        for lease in worker.computed_or_running:
+            self._accounting.close(lease)
+        for lease in worker.leases:
             self._lose_lease(lease, now)
-        self.agenda.at(now + self.scenario.lost_after, partial(self.leave, desk))
-        for successor in self.world.successors(desk.machine):
-            self.agenda.at(successor.up_from, partial(self.join, successor))
+        self.events.schedule(now + self.scenario.lost_after, partial(self.leave, worker))
+        for successor in self.inputs.successors(worker.machine):
+            self.events.schedule(successor.up_from, partial(self.join, successor))
 
     def _lose_lease(self, lease: SimLease, died_at: float) -> None:
         at = self.rules.lost_at(lease.offered_at, died_at, self.scenario.lost_after)
-        self.agenda.at(at, partial(self._hand_back, lease))
+        self.events.schedule(at, partial(self._return_lease, lease))
 
-    def leave(self, desk: Desk, now: float) -> None:
-        self.desks.pop(desk.id, None)
-        self._wake(now)
+    def leave(self, worker: SimWorker, now: float) -> None:
+        self.workers.pop(worker.id, None)
+        self._schedule_tick(now)
 
     # shards
 
-    def _wake(self, now: float, after: float = 0.0) -> None:
+    def _schedule_tick(self, now: float, after: float = 0.0) -> None:
         """Schedule the policy's next tick."""
         tick = self.rules.tick
         at = now + after if tick == 0 else (math.floor((now + after) / tick) + 1) * tick
         if at < self._tick_at:
             self._tick_at = at
-            self.agenda.at(at, self._tick)
+            self.events.schedule(at, self._tick)
 
     def _tick(self, now: float) -> None:
         if now < self._tick_at:
@@ -135,167 +135,159 @@ class SimFarm:
         decision = self.policy.decide(self, now)
         if decision.is_race and decision.shards:
             raced = {track for shard in decision.shards for track in shard.track_ids}
-            for lease in self._contests.open(raced, self.desks.values()):
-                self._watch(lease, now)
+            for lease in self._races.start(raced, self.workers.values()):
+                self._schedule_reports(lease, now)
         for shard in decision.shards:
             self._offer(shard, now, is_race=decision.is_race)
-        if decision.again_after is not None and not self.ledger.is_settled:
-            self._wake(now, decision.again_after)
+        if decision.next_in_seconds is not None and not self.ledger.is_finished:
+            self._schedule_tick(now, decision.next_in_seconds)
 
     def _offer(self, shard: NewShard, now: float, *, is_race: bool) -> None:
-        desk, tracks = self.desks[shard.worker_id], list(shard.track_ids)
+        worker, tracks = self.workers[shard.worker_id], list(shard.track_ids)
         ready_at = now + self.scenario.handover_seconds
-        lease = SimLease(desk, tracks, shard.expected_seconds, now, ready_at, is_contested=is_race)
+        lease = SimLease(worker, tracks, shard.expected_seconds, now, ready_at, is_raced=is_race)
         if is_race:
-            self._contests.join(lease)
+            self._races.add(lease)
         else:
             self.ledger.lease(tracks)
         self.meters.shards += 1
         self.meters.races += is_race
         self.meters.queued(1 - self.rules.messages(len(tracks)), now)
-        desk.queue.append(lease)
-        if desk.died_at is not None:
-            self._lose_lease(lease, desk.died_at)
-        elif desk.running is None:
-            self.agenda.at(ready_at, partial(self._begin, desk))
+        worker.queue.append(lease)
+        if worker.died_at is not None:
+            self._lose_lease(lease, worker.died_at)
+        elif worker.running is None:
+            self.events.schedule(ready_at, partial(self._start_next, worker))
 
-    def _begin(self, desk: Desk, now: float) -> None:
-        if desk.running is not None or desk.died_at is not None or not desk.queue:
+    def _start_next(self, worker: SimWorker, now: float) -> None:
+        if worker.running is not None or worker.died_at is not None or not worker.queue:
             return
-        lease = desk.queue[0]
+        lease = worker.queue[0]
         if lease.ready_at > now:
-            self.agenda.at(lease.ready_at, partial(self._begin, desk))
+            self.events.schedule(lease.ready_at, partial(self._start_next, worker))
             return
-        desk.queue.popleft()
-        desk.running = lease
+        worker.queue.popleft()
+        worker.running = lease
         self.meters.queued(-1, now)
         lease.started_at = now + self.rules.overhead
-        machine = desk.machine
-        lease.costs, lease.ends = self.world.times(machine, lease.tracks, lease.started_at)
-        self.agenda.at(lease.ends[-1], partial(self._computed, lease))
-        self._watch(lease, now)
+        machine = worker.machine
+        lease.costs, lease.ends = self.inputs.times(machine, lease.tracks, lease.started_at)
+        self.events.schedule(lease.ends[-1], partial(self._computed, lease))
+        self._schedule_reports(lease, now)
 
-    def _watch(self, lease: SimLease, now: float) -> None:
-        """Schedule a look at a shard for each report with a time that matters to other workers."""
+    def _schedule_reports(self, lease: SimLease, now: float) -> None:
+        """Schedule the processing of each report with a time that matters to other workers."""
         for track, end in zip(lease.tracks, lease.ends, strict=False):
-            matters = lease.is_contested or self._fails(track, lease)
+            matters = lease.is_raced or self._fails(track, lease)
             at = end + self.scenario.finish_seconds
-            if matters and at > now and track in lease.open:
-                self.agenda.at(at, partial(self._settle, lease))
+            if matters and at > now and track in lease.open_tracks:
+                self.events.schedule(at, partial(self._process_reports, lease))
 
     def _computed(self, lease: SimLease, now: float) -> None:
-        if lease.desk.running is not lease or lease.desk.died_at is not None:
+        if lease.worker.running is not lease or lease.worker.died_at is not None:
             return
-        lease.desk.finishing.append(lease)
-        self.agenda.at(now + self.scenario.finish_seconds, partial(self._reported, lease))
+        lease.worker.finishing.append(lease)
+        self.events.schedule(now + self.scenario.finish_seconds, partial(self._reported, lease))
         self._free_engine(lease, now)
 
     def _free_engine(self, lease: SimLease, now: float) -> None:
         lease.stopped_at = now
-        lease.desk.running = None
-        self._begin(lease.desk, now)
+        lease.worker.running = None
+        self._start_next(lease.worker, now)
 
     def _reported(self, lease: SimLease, now: float) -> None:
-        self._settle(lease, now)
-        self._accounts.close(lease)
-        if lease.desk.died_at is None:
-            lease.desk.finishing.remove(lease)
-        self._wake(now)
+        self._process_reports(lease, now)
+        self._accounting.close(lease)
+        if lease.worker.died_at is None:
+            lease.worker.finishing.remove(lease)
+        self._schedule_tick(now)
 
     # results
 
     def _fails(self, track: int, lease: SimLease) -> bool:
-        return lease.desk.machine.is_bad or track in self.works.poisoned
+        return lease.worker.machine.is_bad or track in self.workload.poisoned
 
-    def _settle(self, lease: SimLease, now: float) -> None:
+    def _process_reports(self, lease: SimLease, now: float) -> None:
         """Process the results that a shard has reported by now."""
-        first, desk = lease.settled, lease.desk
-        if not lease.is_live or first == len(lease.tracks):
+        report = lease.take_report(now, self.scenario.finish_seconds)
+        if report is None:
             return
-        lease.settled += lease.reported(now, self.scenario.finish_seconds)
-        if first == lease.settled:
-            return
-        answered = [t for t in lease.tracks[first : lease.settled] if t in lease.open]
-        lease.open.difference_update(answered)
-        bad = [t for t in answered if self._fails(t, lease)]
-        good = [t for t in answered if t not in bad] if bad else answered
-        at = lease.ends[lease.settled - 1] + self.scenario.finish_seconds
-        begun = lease.ends[first - 1] if first else lease.started_at
-        took = lease.ends[lease.settled - 1] - begun
-        desk.learn(sum(lease.costs[first : lease.settled]), took, lease.settled - first)
-        self._commit(lease, good, at, now)
-        self._rule(lease, bad, now)
+        failed = [t for t in report.tracks if self._fails(t, lease)]
+        done = [t for t in report.tracks if t not in failed] if failed else report.tracks
+        self._commit(lease, done, report.at, now)
+        self._handle_failures(lease, failed, now)
         self._end_if_empty(lease, now)
 
-    def _commit(self, lease: SimLease, good: list[int], at: float, now: float) -> None:
-        if not good:
+    def _commit(self, lease: SimLease, tracks: list[int], at: float, now: float) -> None:
+        if not tracks:
             return
-        self.ledger.commit(good, at)
-        lease.won.update(good)
-        for loser in self._contests.won(good, lease):
+        self.ledger.commit(tracks, at)
+        lease.committed.update(tracks)
+        for loser in self._races.finish(tracks, lease):
             self._end_if_empty(loser, now)
-        for bad in self._blame.disproved(good, lease.desk) if self.rules.blames else ():
-            self._quarantine(bad, now)
+        if self.rules.finds_bad_workers:
+            for worker in self._failures.disprove(tracks, lease.worker):
+                self._quarantine(worker, now)
 
     def _end_if_empty(self, lease: SimLease, now: float) -> None:
-        if lease.is_live and not lease.open:
+        if lease.is_live and not lease.open_tracks:
             self._end(lease, now)
 
     def _end(self, lease: SimLease, now: float) -> None:
         """End a lease; its worker learns of it with its next heartbeat."""
-        desk, lease.is_live = lease.desk, False
-        if lease in desk.queue:
-            desk.queue.remove(lease)
+        worker, lease.is_live = lease.worker, False
+        if lease in worker.queue:
+            worker.queue.remove(lease)
             self.meters.queued(-1, now)
-        elif desk.running is lease and desk.died_at is None:
-            beat = heartbeat_interval(len(self.desks), slowest=HEARTBEAT)
-            self.agenda.at(now + beat, partial(self._stop, lease))
-        self._wake(now)
+        elif worker.running is lease and worker.died_at is None:
+            interval = heartbeat_interval(len(self.workers), slowest=SLOWEST_HEARTBEAT_SECONDS)
+            self.events.schedule(now + interval, partial(self._stop, lease))
+        self._schedule_tick(now)
 
     def _stop(self, lease: SimLease, now: float) -> None:
-        if lease.desk.running is lease and lease.desk.died_at is None:
+        if lease.worker.running is lease and lease.worker.died_at is None:
             self._free_engine(lease, now)
-            self._accounts.close(lease)
+            self._accounting.close(lease)
 
-    def _hand_back(self, lease: SimLease, now: float) -> None:
+    def _return_lease(self, lease: SimLease, now: float) -> None:
         if not lease.is_live:
             return
         self._end(lease, now)
-        free = [t for t in sorted(lease.open) if not self._contests.live_leases(t)]
-        self._give_back(free, now)
+        unheld = [t for t in sorted(lease.open_tracks) if not self._races.live_leases(t)]
+        self._return_tracks(unheld, now)
 
-    def _give_back(self, tracks: Sequence[int], now: float) -> None:
-        self.ledger.give_back(tracks, {t: self._blame.avoid(t) for t in tracks})
+    def _return_tracks(self, tracks: Sequence[int], now: float) -> None:
+        self.ledger.return_tracks(tracks, {t: self._failures.failed_by(t) for t in tracks})
         self.meters.queued(self.rules.messages(len(tracks)), now)
-        self._wake(now)
+        self._schedule_tick(now)
 
     # failures
 
-    def _rule(self, lease: SimLease, bad: Sequence[int], now: float) -> None:
-        for track in bad:
-            ruling = self._blame.rule(track, lease.desk, len(self.desks))
-            if self._contests.live_leases(track):
+    def _handle_failures(self, lease: SimLease, tracks: Sequence[int], now: float) -> None:
+        for track in tracks:
+            ruling = self._failures.judge(track, lease.worker, len(self.workers))
+            if self._races.live_leases(track):
                 continue
             if isinstance(ruling, GiveUp):
-                self.ledger.give_up(track, now)
+                self.ledger.mark_failed(track, now)
             else:
-                self.agenda.at(now + ruling.delay, partial(self._give_back, [track]))
+                self.events.schedule(now + ruling.delay, partial(self._return_tracks, [track]))
 
-    def _quarantine(self, desk: Desk, now: float) -> None:
-        if self.desks.pop(desk.id, None) is None:
+    def _quarantine(self, worker: SimWorker, now: float) -> None:
+        if self.workers.pop(worker.id, None) is None:
             return
         self.meters.quarantines += 1
-        for lease in desk.leases:
-            self._hand_back(lease, now)
-        given_up = [t for t in self._blame.forgive(desk) if self.ledger.is_given_up(t)]
-        for track in given_up:
+        for lease in worker.leases:
+            self._return_lease(lease, now)
+        failed = [t for t in self._failures.forget(worker) if self.ledger.has_failed(t)]
+        for track in failed:
             self.ledger.reopen(track)
-        self._give_back(given_up, now)
+        self._return_tracks(failed, now)
 
     def _close(self, now: float) -> None:
         """Account for the engines that still compute when the job is over."""
-        for desk in self.desks.values():
-            if desk.running is not None and desk.died_at is None:
-                desk.running.stopped_at = now
-            for lease in desk.computed_or_running:
-                self._accounts.close(lease)
+        for worker in self.workers.values():
+            if worker.running is not None and worker.died_at is None:
+                worker.running.stopped_at = now
+            for lease in worker.computed_or_running:
+                self._accounting.close(lease)

@@ -8,26 +8,26 @@ import numpy as np
 
 from trackfarm.protocol.operator import TrackCounts
 from trackfarm_scheduler.policy.models import WaitingTrack
-from trackfarm_sim.workload import Works
+from trackfarm_sim.workload import Workload
 
 
-class State(IntEnum):
+class TrackProgress(IntEnum):
     PENDING = 0
     LEASED = 1
     DONE = 2
     FAILED = 3
 
 
-class MadeTwice(AssertionError):
+class CommittedTwice(AssertionError):
     """Raised if a track is committed twice, which no policy may cause."""
 
 
-class LossLedger:
+class TrackLedger:
     """The tracks. Pending tracks are ordered by number, returned ones first."""
 
-    def __init__(self, works: Works) -> None:
-        self._works = works
-        self.total = len(works.shape_of)
+    def __init__(self, workload: Workload) -> None:
+        self._workload = workload
+        self.total = len(workload.shape_of)
         self.state = np.zeros(self.total, dtype=np.uint8)
         self.pending = self.total
         self.done = 0
@@ -38,7 +38,7 @@ class LossLedger:
         self._back: dict[int, WaitingTrack] = {}  # leased before
 
     @property
-    def is_settled(self) -> bool:
+    def is_finished(self) -> bool:
         return self.done + self.failed == self.total
 
     @property
@@ -54,57 +54,57 @@ class LossLedger:
         return list(islice(chain(back, self._front.values()), limit))
 
     @property
-    def came_back(self) -> bool:
+    def has_returned_tracks(self) -> bool:
         """True if tracks wait that were leased before."""
         return bool(self._back)
 
     def _fresh(self, number: int) -> Iterator[tuple[int, WaitingTrack]]:
         first, self._cursor = self._cursor, self._cursor + number
-        shapes, vram = self._works.shapes, self._works.min_vram
-        codes = self._works.shape_of[first : self._cursor].tolist()
+        shapes, vram = self._workload.shapes, self._workload.min_vram
+        codes = self._workload.shape_of[first : self._cursor].tolist()
         for i, code in enumerate(codes, first):
             yield i, WaitingTrack(i, shapes[code], vram[code])
 
     def lease(self, ids: Sequence[int]) -> None:
-        self.state[ids] = State.LEASED
+        self.state[ids] = TrackProgress.LEASED
         self.pending -= len(ids)
         for i in ids:
             if self._front.pop(i, None) is None:
                 del self._back[i]
 
-    def give_back(
+    def return_tracks(
         self,
         ids: Iterable[int],
         avoid: Mapping[int, frozenset[str]],
     ) -> None:
         """Make tracks pending again; `avoid` names the workers that failed them."""
         for i in ids:
-            code = self._works.shape_of[i]
-            shape, vram = self._works.shapes[code], self._works.min_vram[code]
+            code = self._workload.shape_of[i]
+            shape, vram = self._workload.shapes[code], self._workload.min_vram[code]
             failed_by = avoid.get(i, frozenset())
             self._back[i] = WaitingTrack(i, shape, vram, avoid=failed_by, previously_leased=True)
-            assert self.state[i] == State.LEASED, "only leased tracks can be returned"
-            self.state[i] = State.PENDING
+            assert self.state[i] == TrackProgress.LEASED, "only leased tracks can be returned"
+            self.state[i] = TrackProgress.PENDING
             self.pending += 1
 
     def commit(self, ids: Sequence[int], at: float) -> None:
-        """Mark tracks as done. Raises MadeTwice."""
-        if (self.state[ids] != State.LEASED).any():
-            raise MadeTwice(f"some of the tracks {ids} are not leased")
-        self.state[ids] = State.DONE
+        """Mark tracks as done. Raises CommittedTwice."""
+        if (self.state[ids] != TrackProgress.LEASED).any():
+            raise CommittedTwice(f"some of the tracks {ids} are not leased")
+        self.state[ids] = TrackProgress.DONE
         self.done += len(ids)
         self.last_commit = max(self.last_commit, at)
 
-    def give_up(self, track: int, at: float) -> None:
-        self.state[track] = State.FAILED
+    def mark_failed(self, track: int, at: float) -> None:
+        self.state[track] = TrackProgress.FAILED
         self.failed += 1
         self.last_commit = max(self.last_commit, at)
 
-    def is_given_up(self, track: int) -> bool:
-        return bool(self.state[track] == State.FAILED)
+    def has_failed(self, track: int) -> bool:
+        return bool(self.state[track] == TrackProgress.FAILED)
 
     def reopen(self, track: int) -> None:
-        """Undo `give_up`."""
-        assert self.state[track] == State.FAILED
+        """Undo `mark_failed`."""
+        assert self.state[track] == TrackProgress.FAILED
         self.failed -= 1
-        self.state[track] = State.LEASED
+        self.state[track] = TrackProgress.LEASED

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from trackfarm_sim.meters import Loss, SimMeters, SimStretch
+from trackfarm_sim.meters import ComputeInterval, Loss, SimMeters
 from trackfarm_sim.sim_worker import SimLease
 
 
-class Accounts:
+class LossAccounting:
     """Records computed and lost seconds. `fails(track, lease)` is True if a track fails under this
     lease."""
 
@@ -19,24 +19,24 @@ class Accounts:
         if lease.is_accounted:
             return
         lease.is_accounted = True
-        lost = self._note_losses(lease) if len(lease.won) < len(lease.tracks) else 0.0
+        lost = self._record_losses(lease) if len(lease.committed) < len(lease.tracks) else 0.0
         start = min(lease.started_at, lease.stopped_at)
-        slot = lease.desk.machine.slot
-        self._meters.computed(SimStretch(slot, start, lease.stopped_at, lost, lease.is_contested))
+        slot = lease.worker.machine.slot
+        self._meters.computed(ComputeInterval(slot, start, lease.stopped_at, lost, lease.is_raced))
 
-    def _note_losses(self, lease: SimLease) -> float:
-        begun, total = lease.started_at, 0.0
+    def _record_losses(self, lease: SimLease) -> float:
+        start, total = lease.started_at, 0.0
         for track, end in zip(lease.tracks, lease.ends, strict=True):
-            spent = min(end, lease.stopped_at) - begun
-            if spent <= 0:
+            seconds = min(end, lease.stopped_at) - start
+            if seconds <= 0:
                 break
-            if track not in lease.won:
-                self._meters.wasted(self._reason(track, lease), spent)
-                total += spent
-            begun = end
+            if track not in lease.committed:
+                self._meters.wasted(self._reason(track, lease), seconds)
+                total += seconds
+            start = end
         return total
 
     def _reason(self, track: int, lease: SimLease) -> Loss:
         if self._fails(track, lease):
             return Loss.FAILURE
-        return Loss.PREEMPTION if lease.desk.died_at is not None else Loss.RACE
+        return Loss.PREEMPTION if lease.worker.died_at is not None else Loss.RACE

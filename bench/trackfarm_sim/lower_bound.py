@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trackfarm_sim.machines import SimMachine
-from trackfarm_sim.sampled_inputs import World
+from trackfarm_sim.sampled_inputs import SampledInputs
 
 Floats = NDArray[np.float64]
 
@@ -19,7 +19,7 @@ class _Fleet(NamedTuple):
     phase: Floats
 
 
-def lower_bound(world: World, machines: Sequence[SimMachine], until: float) -> float:
+def lower_bound(inputs: SampledInputs, machines: Sequence[SimMachine], until: float) -> float:
     """Return the bound in seconds: no schedule on these machines ends sooner, with any knowledge
     and however finely it splits the work.
 
@@ -27,9 +27,9 @@ def lower_bound(world: World, machines: Sequence[SimMachine], until: float) -> f
     whenever it is up, at its true speed, on the tracks that it is best at (the dual of the
     fractional assignment problem). Bad machines count for nothing. `until`: when the run ended.
     """
-    worth = 1 / sum(kind.count / world.seconds[kind.gpu] for kind in world.scenario.fleet)
-    work = float(worth @ _to_make(world))
-    best = {gpu: float((worth / costs).max()) for gpu, costs in world.seconds.items()}
+    worth = 1 / sum(kind.count / inputs.seconds[kind.gpu] for kind in inputs.scenario.fleet)
+    work = float(worth @ _to_make(inputs))
+    best = {gpu: float((worth / costs).max()) for gpu, costs in inputs.seconds.items()}
     good = [m for m in machines if not m.is_bad]
     fleet = _Fleet(
         np.array([m.up_from for m in good]),
@@ -37,26 +37,28 @@ def lower_bound(world: World, machines: Sequence[SimMachine], until: float) -> f
         np.array([best[m.kind.gpu] * m.factor for m in good]),
         np.array([float(m.phase) for m in good]),
     )
-    return _earliest(world, fleet, work, until)
+    return _earliest(inputs, fleet, work, until)
 
 
-def _to_make(world: World) -> NDArray[np.int64]:
+def _to_make(inputs: SampledInputs) -> NDArray[np.int64]:
     """Return the number of tracks of each shape that can be made at all."""
-    lost = world.works.shape_of[sorted(world.works.poisoned)]
-    return np.asarray(world.works.counts - np.bincount(lost, minlength=len(world.works.counts)))
+    lost = inputs.workload.shape_of[sorted(inputs.workload.poisoned)]
+    return np.asarray(
+        inputs.workload.counts - np.bincount(lost, minlength=len(inputs.workload.counts))
+    )
 
 
-def done_by(world: World, fleet: _Fleet, until: float) -> float:
+def done_by(inputs: SampledInputs, fleet: _Fleet, until: float) -> float:
     """Return the weight of the work that the fleet can have done by `until`."""
     ends = np.clip(until, fleet.up_from, fleet.up_until)
-    weather = world.weather
-    spans = weather.work(fleet.phase, ends) - weather.work(fleet.phase, fleet.up_from)
+    speed_noise = inputs.speed_noise
+    spans = speed_noise.work(fleet.phase, ends) - speed_noise.work(fleet.phase, fleet.up_from)
     return float(fleet.rate @ spans)
 
 
-def _earliest(world: World, fleet: _Fleet, work: float, until: float) -> float:
+def _earliest(inputs: SampledInputs, fleet: _Fleet, work: float, until: float) -> float:
     low, high = 0.0, until
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (low, middle) if done_by(world, fleet, middle) >= work else (middle, high)
+        low, high = (low, middle) if done_by(inputs, fleet, middle) >= work else (middle, high)
     return high

@@ -31,7 +31,9 @@ class SimMachine:
         return f"{self.slot}.{self.number}"
 
 
-def tenants(scenario: SimScenario, kind: CardGroup, slot: int, seed: int) -> Iterator[SimMachine]:
+def machines_of_slot(
+    scenario: SimScenario, kind: CardGroup, slot: int, seed: int
+) -> Iterator[SimMachine]:
     """Yield the machines of a slot, without end. Each is ordered when the loss of its predecessor
     was noticed, and is independent of the policy."""
     rng = np.random.default_rng([seed, slot])

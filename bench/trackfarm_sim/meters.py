@@ -13,7 +13,7 @@ class Loss(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SimStretch:
+class ComputeInterval:
     """An interval in which the engine of a slot computed one shard; `lost` seconds of it had no
     result."""
 
@@ -26,16 +26,16 @@ class SimStretch:
 
 @dataclass(slots=True)
 class SimMeters:
-    """The measurements; `stretches` is kept only for pictures."""
+    """The measurements; `intervals` is kept only for pictures."""
 
-    keeps_stretches: bool = False
+    keeps_intervals: bool = False
     busy: float = 0.0
     lost: dict[Loss, float] = field(default_factory=lambda: dict.fromkeys(Loss, 0.0))
     shards: int = 0
     races: int = 0
     preemptions: int = 0
     quarantines: int = 0
-    stretches: list[SimStretch] = field(default_factory=list)
+    intervals: list[ComputeInterval] = field(default_factory=list)
     deepest: int = 0
     _depth: int = 0
     _depth_seconds: float = 0.0
@@ -53,10 +53,10 @@ class SimMeters:
         self.queued(0, until)
         return self._depth_seconds / until if until > 0 else 0.0
 
-    def computed(self, stretch: SimStretch) -> None:
-        self.busy += stretch.end - stretch.start
-        if self.keeps_stretches:
-            self.stretches.append(stretch)
+    def computed(self, interval: ComputeInterval) -> None:
+        self.busy += interval.end - interval.start
+        if self.keeps_intervals:
+            self.intervals.append(interval)
 
     def wasted(self, loss: Loss, seconds: float) -> None:
         self.lost[loss] += seconds

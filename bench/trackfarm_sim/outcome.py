@@ -8,7 +8,7 @@ from trackfarm_sim.lower_bound import lower_bound
 from trackfarm_sim.machines import SimMachine
 from trackfarm_sim.meters import Loss
 from trackfarm_sim.policies.rules import Policy
-from trackfarm_sim.sampled_inputs import draw
+from trackfarm_sim.sampled_inputs import sample_inputs
 from trackfarm_sim.scenario import SimScenario
 
 
@@ -45,7 +45,7 @@ class SimOutcome:
 
 def simulate(scenario: SimScenario, policy: Policy, seed: int) -> SimOutcome:
     """Run to the end; deterministic for the same arguments."""
-    return outcome_of(SimFarm(draw(scenario, seed), policy))
+    return outcome_of(SimFarm(sample_inputs(scenario, seed), policy))
 
 
 def outcome_of(farm: SimFarm) -> SimOutcome:
@@ -54,10 +54,10 @@ def outcome_of(farm: SimFarm) -> SimOutcome:
     makespan, meters = farm.ledger.last_commit, farm.meters
     up = _up_seconds(farm.machines, makespan)
     return SimOutcome(
-        seed=farm.world.seed,
+        seed=farm.inputs.seed,
         state=state.value,
         makespan=makespan,
-        bound=lower_bound(farm.world, farm.machines, makespan),
+        bound=lower_bound(farm.inputs, farm.machines, makespan),
         busy=meters.busy / up,
         lost={loss.value: meters.lost[loss] / up for loss in Loss},
         cost=sum(_price(machine, makespan) for machine in farm.machines),

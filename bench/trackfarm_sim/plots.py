@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from trackfarm_sim.farm import SimFarm
-from trackfarm_sim.meters import SimStretch
+from trackfarm_sim.meters import ComputeInterval
 from trackfarm_sim.replications import Replication
 
 MADE, RACED, LOST = "#4c78a8", "#f2a541", "#d1495b"
@@ -25,7 +25,7 @@ def draw_timeline(farm: SimFarm, bound: float, target: Path) -> None:
     until = farm.ledger.last_commit
     _lanes(lanes, farm)
     edges = np.linspace(0, until, BINS + 1)
-    busy = busy_share(farm.meters.stretches, edges, farm.scenario.machines)
+    busy = busy_share(farm.meters.intervals, edges, farm.scenario.machines)
     share.fill_between(edges[:-1], busy, step="post", color=MADE, alpha=0.6)
     share.axvline(bound, color="black", linestyle="--", label=f"bound {bound:.0f} s")
     share.set(xlabel="seconds", ylabel="share of slots computing", ylim=(0, 1.05), xlim=(0, until))
@@ -39,7 +39,7 @@ def draw_timeline(farm: SimFarm, bound: float, target: Path) -> None:
 
 def _lanes(axes: Axes, farm: SimFarm) -> None:
     every = -(-farm.scenario.machines // LANES)
-    shown = [s for s in farm.meters.stretches if s.slot % every == 0]
+    shown = [s for s in farm.meters.intervals if s.slot % every == 0]
     made = [(s.slot // every, s.start, s.end) for s in shown if not s.is_race]
     raced = [(s.slot // every, s.start, s.end) for s in shown if s.is_race]
     lost = [(s.slot // every, s.end - s.lost, s.end) for s in shown if s.lost]
@@ -60,12 +60,12 @@ def _lanes(axes: Axes, farm: SimFarm) -> None:
 
 
 def busy_share(
-    stretches: Sequence[SimStretch], edges: NDArray[np.float64], slots: int
+    intervals: Sequence[ComputeInterval], edges: NDArray[np.float64], slots: int
 ) -> NDArray[np.float64]:
     """Return for each bin between two edges the fraction of slot-seconds in which an engine
     computed."""
-    starts = np.sort([s.start for s in stretches])
-    ends = np.sort([s.end for s in stretches])
+    starts = np.sort([s.start for s in intervals])
+    ends = np.sort([s.end for s in intervals])
     busy_seconds = _seconds_after(starts, edges) - _seconds_after(ends, edges)
     return np.asarray(np.diff(busy_seconds) / np.diff(edges) / max(slots, 1))
 
@@ -76,20 +76,20 @@ def _seconds_after(moments: NDArray[np.float64], edges: NDArray[np.float64]) -> 
     return np.asarray(before * edges - np.concatenate(([0.0], np.cumsum(moments)))[before])
 
 
-def draw_comparison(trials: Sequence[Replication], target: Path) -> None:
+def draw_comparison(replications: Sequence[Replication], target: Path) -> None:
     """Draw makespan over the bound, and lost time, policy by policy."""
-    figure = Figure(figsize=(11, 0.6 * len(trials) + 1.8), layout="constrained")
+    figure = Figure(figsize=(11, 0.6 * len(replications) + 1.8), layout="constrained")
     spans, waste = figure.subplots(1, 2, sharey=True)
-    names = [trial.policy for trial in trials]
-    means = [trial.mean(lambda o: o.ratio) for trial in trials]
-    worst = [trial.most(lambda o: o.ratio) for trial in trials]
+    names = [replication.policy for replication in replications]
+    means = [replication.mean(lambda o: o.ratio) for replication in replications]
+    worst = [replication.most(lambda o: o.ratio) for replication in replications]
     spans.barh(names, worst, color=MADE, alpha=0.35, label="worst seed")
     bars = spans.barh(names, means, color=MADE, label="mean")
     spans.bar_label(bars, fmt="%.3f", padding=12)
     spans.set(xlabel="makespan over the lower bound (log)", xscale="log")
     spans.set_xlim(1.0, 2.0 * max(worst))
     spans.legend(loc="lower right")
-    lost = [100 * trial.mean(lambda o: o.waste) for trial in trials]
+    lost = [100 * replication.mean(lambda o: o.waste) for replication in replications]
     waste.bar_label(waste.barh(names, lost, color=LOST), fmt="%.2f %%", padding=3)
     waste.set(xlabel="GPU time lost, %")
     waste.margins(x=0.2)

@@ -23,7 +23,7 @@ class Replication:
         return max(of(outcome) for outcome in self.outcomes)
 
 
-def run_trials(
+def run_replications(
     scenario: SimScenario,
     policies: Iterable[tuple[str, Callable[[], Policy]]],
     seeds: Sequence[int],

@@ -8,7 +8,7 @@ Floats = NDArray[np.float64]
 BLOCKS = 4096
 
 
-class Weather:
+class SpeedNoise:
     """A periodic lognormal series of speeds around 1.0, one per block of `block` seconds; each
     machine reads it from its own `phase` (a number of blocks)."""
 
@@ -24,9 +24,9 @@ class Weather:
         rounds, rest = np.divmod(at, self._edges[-1])
         return np.asarray(rounds * self._done[-1] + np.interp(rest, self._edges, self._done))
 
-    def finish_times(self, phase: float, start: float, works: Floats) -> Floats:
-        """Return the end of each of `works` (seconds at speed 1.0), done one after the other."""
-        target = self.work(phase, start) + np.cumsum(works)
+    def finish_times(self, phase: float, start: float, seconds: Floats) -> Floats:
+        """Return the end of each of these pieces of work (`seconds` at speed 1.0), done in order."""
+        target = self.work(phase, start) + np.cumsum(seconds)
         rounds, rest = np.divmod(target, self._done[-1])
         at = rounds * self._edges[-1] + np.interp(rest, self._done, self._edges)
         return np.asarray(at - phase * self._block)

@@ -14,30 +14,30 @@ from trackfarm_sim.scenario import SimScenario
 COLUMNS = ("time", "bound", "worst", "busy", "waste", "cost", "queue", "most", "failed", "lost")
 
 
-def table_of(trials: Sequence[Replication]) -> Table:
+def table_of(replications: Sequence[Replication]) -> Table:
     """Return one row per policy, with means over its seeds. `bound` and `worst`: makespan over the
     lower bound; `queue` and `most`: tasks in all queues, on average and at most; `lost`: preempted
     machines."""
     table = Table(Column("policy", no_wrap=True), box=SIMPLE_HEAD, pad_edge=False)
     for name in COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
-    for trial in trials:
-        table.add_row(trial.policy, *_cells(trial))
+    for replication in replications:
+        table.add_row(replication.policy, *_cells(replication))
     return table
 
 
-def _cells(trial: Replication) -> list[str]:
+def _cells(replication: Replication) -> list[str]:
     return [
-        clock(trial.mean(lambda o: o.makespan)),
-        f"{trial.mean(_ratio):.3f}",
-        f"{trial.most(_ratio):.3f}",
-        f"{trial.mean(lambda o: o.busy):.1%}",
-        f"{trial.mean(lambda o: o.waste):.2%}",
-        f"${trial.mean(lambda o: o.cost):.2f}",
-        f"{trial.mean(lambda o: o.depth):.0f}",
-        f"{trial.most(lambda o: o.deepest):.0f}",
-        f"{trial.mean(lambda o: o.failed):g}",
-        f"{trial.mean(lambda o: o.preemptions):.1f}",
+        clock(replication.mean(lambda o: o.makespan)),
+        f"{replication.mean(_ratio):.3f}",
+        f"{replication.most(_ratio):.3f}",
+        f"{replication.mean(lambda o: o.busy):.1%}",
+        f"{replication.mean(lambda o: o.waste):.2%}",
+        f"${replication.mean(lambda o: o.cost):.2f}",
+        f"{replication.mean(lambda o: o.depth):.0f}",
+        f"{replication.most(lambda o: o.deepest):.0f}",
+        f"{replication.mean(lambda o: o.failed):g}",
+        f"{replication.mean(lambda o: o.preemptions):.1f}",
     ]
 
 
@@ -51,18 +51,18 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
-def as_json(scenario: SimScenario, trials: Sequence[Replication]) -> dict[str, Any]:
+def as_json(scenario: SimScenario, replications: Sequence[Replication]) -> dict[str, Any]:
     """Return all results, run by run."""
     return {
         "scenario": asdict(scenario),
         "trials": [
             {
-                "policy": trial.policy,
-                "mean_ratio": trial.mean(_ratio),
-                "mean_waste": trial.mean(lambda o: o.waste),
-                "runs": [_run(outcome) for outcome in trial.outcomes],
+                "policy": replication.policy,
+                "mean_ratio": replication.mean(_ratio),
+                "mean_waste": replication.mean(lambda o: o.waste),
+                "runs": [_run(outcome) for outcome in replication.outcomes],
             }
-            for trial in trials
+            for replication in replications
         ],
     }
 

@@ -16,7 +16,7 @@ class NoTierFits(ValueError):
     """Raised for a duration that fits no GPU."""
 
 
-class Works:
+class Workload:
     """The tracks: track `i` has shape `shapes[shape_of[i]]`; one byte per track."""
 
     def __init__(self, scenario: SimScenario, seed: int) -> None:

@@ -17,21 +17,21 @@ from trackfarm.client import FarmError
 from trackfarm.embedded.signals import SignalFlags
 from trackfarm.settings import BAD_SETTINGS, ClientSettingsError, find_farm
 from trackfarm.settings_errors import SETTINGS_ERRORS
-from trackfarm_fleet.app import assembled, connection
+from trackfarm_fleet.app import connect, open_reconciler
 from trackfarm_fleet.autoscaler.policy import RentalPolicy
-from trackfarm_fleet.loop import give_back, release_lease, serve
+from trackfarm_fleet.loop import release_lease, return_machines, run_rounds
 from trackfarm_fleet.reconciler import Reconciler, ReconcileResult
-from trackfarm_fleet.settings import FleetSettings, complaint
+from trackfarm_fleet.settings import FleetSettings, settings_problem
 
 log = structlog.get_logger("trackfarm_fleet")
-LEFT_OVER = 1
+STILL_RENTED = 1
 
 
 def main() -> int:
     arguments = _arguments()
     try:
         settings = FleetSettings()
-        mandate = settings.mandate()
+        policy = settings.rental_policy()
         address = find_farm(os.environ)
         if address is None:
             raise ClientSettingsError(
@@ -46,16 +46,16 @@ def main() -> int:
         logs.configure(settings.log_format, settings.log_level)
         with (
             SignalFlags() as interrupts,
-            connection(address) as farm,
-            assembled(settings, farm) as fleet,
+            connect(address) as farm,
+            open_reconciler(settings, farm) as fleet,
         ):
-            log.info("fleet_ready", farm=address.url, providers=settings.named)
-            _warn_of_unready(fleet, mandate, settings)
-            last = serve(fleet, mandate, settings.tick_seconds, lambda: interrupts.requested)
-            returning = arguments.return_all or settings.return_all
-            return _leave(fleet, mandate, last, lambda: interrupts.forced, returning=returning)
+            log.info("fleet_ready", farm=address.url, providers=settings.provider_names)
+            _warn_of_unready(fleet, policy, settings)
+            last = run_rounds(fleet, policy, settings.tick_seconds, lambda: interrupts.requested)
+            return_all = arguments.return_all or settings.return_all
+            return _leave(fleet, policy, last, lambda: interrupts.forced, return_all=return_all)
     except SETTINGS_ERRORS as error:
-        return _unusable(complaint(error))
+        return _unusable(settings_problem(error))
     except (ClientSettingsError, FarmError) as error:
         return _unusable(str(error))
 
@@ -68,42 +68,49 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _warn_of_unready(fleet: Reconciler, mandate: RentalPolicy, settings: FleetSettings) -> None:
+def _warn_of_unready(fleet: Reconciler, policy: RentalPolicy, settings: FleetSettings) -> None:
     """Log the obstacles to renting. The process starts anyway: offers change, and running machines
     need to be managed."""
     try:
-        fleet.check()
+        fleet.check_start_command()
     except ClientSettingsError as error:
         log.warning("renting_blocked", why=str(error))
     if settings.gpus:
-        shelf = fleet.shelf(mandate)
-        if unknown := shelf.misnamed(settings.gpus):
+        catalog = fleet.catalog(policy)
+        if unknown := catalog.unknown_gpus(settings.gpus):
             log.warning(
-                "gpu_names_unknown", setting="TRACKFARM_FLEET_GPUS", why=shelf.misnaming(unknown)
+                "gpu_names_unknown",
+                setting="TRACKFARM_FLEET_GPUS",
+                why=catalog.explain_unknown_gpus(unknown),
             )
 
 
 def _leave(
     fleet: Reconciler,
-    mandate: RentalPolicy,
+    policy: RentalPolicy,
     last: ReconcileResult | None,
-    hurried: Callable[[], bool],
+    is_forced: Callable[[], bool],
     *,
-    returning: bool,
+    return_all: bool,
 ) -> int:
-    if returning:
-        why, tick = "the fleet is shutting down", mandate.rules.tick
-        still_open = give_back(fleet, mandate, hurried, why=why, tick=tick)
+    if return_all:
+        still_open = return_machines(
+            fleet,
+            policy,
+            is_forced,
+            reason="the fleet is shutting down",
+            tick_seconds=policy.rules.tick_seconds,
+        )
     else:
-        still_open = len(last.open(mandate)) if last else None
+        still_open = len(last.open_rentals(policy)) if last else None
     if still_open != 0:
         log.warning("rentals_still_open", number=still_open, remedy="trackfarm fleet down")
     release_lease(fleet)
-    return LEFT_OVER if returning and still_open != 0 else 0
+    return STILL_RENTED if return_all and still_open != 0 else 0
 
 
-def _unusable(fault: str) -> int:
-    print(f"The fleet cannot start: {fault}", file=sys.stderr)
+def _unusable(problem: str) -> int:
+    print(f"The fleet cannot start: {problem}", file=sys.stderr)
     return BAD_SETTINGS
 
 

@@ -26,15 +26,15 @@ from trackfarm_fleet.rentals.tags import Tags
 from trackfarm_fleet.scheduler_client import FleetClient
 from trackfarm_fleet.settings import FleetSettings, ProviderName
 
-RENTED = frozenset({"runpod", "vast"})
+RENTED_PROVIDERS = frozenset({"runpod", "vast"})
 _IMAGES = {
     "image": "the worker image that machines run",
     "provision": "a stock image with bash, curl and Python 3.11 or 3.12",
 }
 
 
-def connection(address: FarmAddress) -> FleetClient:
-    """Return a client for the scheduler. Raises UnsafeAddress or SettingsError."""
+def connect(address: FarmAddress) -> FleetClient:
+    """Return a client for the scheduler. Raises UnsafeAddress or ClientSettingsError."""
     return FleetClient(
         address.url,
         address.api_key,
@@ -45,15 +45,15 @@ def connection(address: FarmAddress) -> FleetClient:
 
 
 @contextmanager
-def assembled(settings: FleetSettings, farm: FleetClient) -> Iterator[Reconciler]:
-    """Yield a fleet and close its providers afterwards. Raises SettingsError for unusable settings,
-    and the errors of the scheduler's client."""
+def open_reconciler(settings: FleetSettings, farm: FleetClient) -> Iterator[Reconciler]:
+    """Yield a reconciler and close its providers afterwards. Raises ClientSettingsError for
+    unusable settings, and the errors of the scheduler's client."""
     tags = Tags(farm.fleet_lease().farm)
-    with ExitStack() as opened:
-        yield build(settings, farm, open_providers(settings, tags, opened), tags=tags)
+    with ExitStack() as stack:
+        yield build_reconciler(settings, farm, open_providers(settings, tags, stack), tags=tags)
 
 
-def build(
+def build_reconciler(
     settings: FleetSettings,
     farm: FleetClient,
     providers: Sequence[Provider],
@@ -61,35 +61,44 @@ def build(
     tags: Tags,
     now: Callable[[], float] = time.time,
 ) -> Reconciler:
-    """Return a fleet over providers that are already open."""
-    named = {provider.name: provider for provider in providers}
-    market = OfferMarket(named, now=now)
-    equipment = _equipment(settings, farm)
+    """Return a reconciler over providers that are already open."""
+    by_name = {provider.name: provider for provider in providers}
+    market = OfferMarket(by_name, now=now)
+    monitor = RentalMonitor(
+        farm,
+        by_name,
+        tags=tags,
+        timeouts=settings.timeouts,
+        avoid_host=market.avoid_host,
+        now=now,
+    )
+    launch = _launch_spec(settings, farm)
     return Reconciler(
         farm,
-        warden=RentalMonitor(farm, named, market, tags=tags, patience=settings.patience, now=now),
-        renter=Provisioner(named, market, equipment, tags=tags, now=now),
+        monitor=monitor,
+        provisioner=Provisioner(by_name, market, launch, tags=tags, now=now),
         market=market,
-        invoices=Invoices(named, now=now),
+        invoices=Invoices(by_name, now=now),
         prices=known_prices(),
         holder=f"{socket.gethostname()[:60]}:{new_id('fleet')}",
-        term=settings.term_seconds,
+        lease_seconds=settings.lease_seconds,
         now=now,
     )
 
 
-def open_providers(settings: FleetSettings, tags: Tags, opened: ExitStack) -> Sequence[Provider]:
-    """Open the providers that the settings name. Raises SettingsError if a setting is missing."""
-    if not settings.named:
+def open_providers(settings: FleetSettings, tags: Tags, stack: ExitStack) -> Sequence[Provider]:
+    """Open the providers that the settings name; `stack` closes them. Raises ClientSettingsError if
+    a setting is missing."""
+    if not settings.provider_names:
         raise ClientSettingsError(
             "no provider is configured: set RUNPOD_API_KEY or VAST_API_KEY, or"
             " TRACKFARM_FLEET_PROVIDERS='[\"local\"]' for workers on this machine"
         )
-    return [_open(name, settings, tags, opened) for name in settings.named]
+    return [_open(name, settings, tags, stack) for name in settings.provider_names]
 
 
-def _open(name: ProviderName, settings: FleetSettings, tags: Tags, opened: ExitStack) -> Provider:
-    if name in RENTED and not settings.image:
+def _open(name: ProviderName, settings: FleetSettings, tags: Tags, stack: ExitStack) -> Provider:
+    if name in RENTED_PROVIDERS and not settings.image:
         raise ClientSettingsError(f"set TRACKFARM_FLEET_IMAGE to {_IMAGES[settings.start]}")
     if name == "local" and settings.start == "provision":
         raise ClientSettingsError(
@@ -98,9 +107,9 @@ def _open(name: ProviderName, settings: FleetSettings, tags: Tags, opened: ExitS
         )
     match name:
         case "runpod":
-            return opened.enter_context(closing(_runpod(settings, tags)))
+            return stack.enter_context(closing(_runpod(settings, tags)))
         case "vast":
-            return opened.enter_context(closing(_vast(settings, tags)))
+            return stack.enter_context(closing(_vast(settings, tags)))
         case "local":
             return _local(settings, tags)
         case "manual":
@@ -146,7 +155,7 @@ def _vast(settings: FleetSettings, tags: Tags) -> VastProvider:
     )
 
 
-def _equipment(settings: FleetSettings, farm: FleetClient) -> LaunchSpec:
+def _launch_spec(settings: FleetSettings, farm: FleetClient) -> LaunchSpec:
     url = (settings.scheduler_url or farm.url).rstrip("/")
     env = pack_ca(settings.ca_file, setting="TRACKFARM_FLEET_CA_FILE") if settings.ca_file else {}
     return LaunchSpec(
@@ -154,7 +163,7 @@ def _equipment(settings: FleetSettings, farm: FleetClient) -> LaunchSpec:
         image=settings.image,
         disk_gb=settings.disk_gb,
         env=env,
-        start=_provisioning(farm, url) if settings.start == "provision" else tuple,
+        start_command=_provisioning(farm, url) if settings.start == "provision" else tuple,
     )
 
 
@@ -163,8 +172,8 @@ def _provisioning(farm: FleetClient, url: str) -> Callable[[], tuple[str, ...]]:
     can be managed without a bundle."""
 
     def command() -> tuple[str, ...]:
-        """Return the command. Raises SettingsError if the scheduler has no bundle, or if machines
-        would send it their token unencrypted."""
+        """Return the command. Raises ClientSettingsError if the scheduler has no bundle, or if
+        machines would send it their token unencrypted."""
         if http_url_problem(url, setting="", insecure=""):
             raise ClientSettingsError(
                 f"machines would send their token unencrypted to {url}: set"
@@ -179,7 +188,7 @@ def _provisioning(farm: FleetClient, url: str) -> Callable[[], tuple[str, ...]]:
 
 
 def known_prices() -> Prices:
-    """Load the price table, overridden by the operator's own. Raises SettingsError."""
+    """Load the price table, overridden by the operator's own. Raises ClientSettingsError."""
     try:
         return load_prices(os.environ)
     except PricesError as error:

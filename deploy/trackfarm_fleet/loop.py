@@ -12,18 +12,19 @@ from trackfarm_fleet.autoscaler.policy import RentalPolicy
 from trackfarm_fleet.reconciler import NotFleetLeader, Reconciler, ReconcileResult
 from trackfarm_fleet.scheduler_client import is_stale, is_unauthorized
 
-Done = TypeVar("Done")
+Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
 POLL_S = 0.1
-BETWEEN_S = 3.0  # between rounds of returning: a drain takes seconds, RunPod allows 60 calls/min
-RETURN_S = 900.0  # to drain the machines, and for the providers to end them
+# Between rounds of returning: a drain takes seconds, RunPod allows 60 calls a minute.
+RETURN_TICK_S = 3.0
+RETURN_TIMEOUT_S = 900.0  # to drain the machines, and for the providers to end them
 
 
-def attempted(round_: Callable[[], Done]) -> Done | None:
+def attempt(round_: Callable[[], Result]) -> Result | None:
     """Run one round, or a part of it. Returns None if the scheduler is unreachable, another fleet
     process leads, or anything else failed, which is logged: the next round picks up unfinished
-    work. Raises Refused if there can be no next round: the scheduler rejects the API key."""
+    work. Raises RequestRefused if there can be no next round: the scheduler rejects the API key."""
     try:
         return round_()
     except NotFleetLeader as error:
@@ -31,13 +32,13 @@ def attempted(round_: Callable[[], Done]) -> Done | None:
     except FarmError as error:
         if isinstance(error, RequestRefused) and is_unauthorized(error):
             raise
-        _note(error)
+        _log_error(error)
     except Exception:  # the loop must survive: unmanaged machines cost money
         log.exception("round_failed")
     return None
 
 
-def _note(error: FarmError) -> None:
+def _log_error(error: FarmError) -> None:
     if is_temporary(error):
         log.warning("scheduler_unreachable", why=str(error))
     elif isinstance(error, RequestRefused) and is_stale(error):
@@ -46,55 +47,56 @@ def _note(error: FarmError) -> None:
         log.exception("round_failed")
 
 
-def serve(
-    fleet: Reconciler, mandate: RentalPolicy, tick: float, stopped: Callable[[], bool]
+def run_rounds(
+    fleet: Reconciler, policy: RentalPolicy, tick_seconds: float, should_stop: Callable[[], bool]
 ) -> ReconcileResult | None:
-    """Run a round every `tick` seconds, or sooner if a decision asks for it, until stopped. Returns
+    """Run a round every `tick_seconds`, or sooner if a decision asks for it, until stopped. Returns
     the last completed round."""
     last: ReconcileResult | None = None
-    while not stopped():
-        result = attempted(lambda: fleet.round(mandate))
+    while not should_stop():
+        result = attempt(lambda: fleet.reconcile(policy))
         last = result or last
-        pause(min(tick, result.again_in(mandate)) if result else tick, stopped)
+        next_in = result.next_in_seconds(policy) if result else tick_seconds
+        wait(min(tick_seconds, next_in), should_stop)
     return last
 
 
-def give_back(
+def return_machines(
     fleet: Reconciler,
-    mandate: RentalPolicy,
-    hurried: Callable[[], bool],
+    policy: RentalPolicy,
+    should_stop: Callable[[], bool],
     *,
-    why: str,
-    tick: float,
-    within: float = RETURN_S,
+    reason: str,
+    tick_seconds: float,
+    timeout_seconds: float = RETURN_TIMEOUT_S,
 ) -> int | None:
-    """Return all machines rented under the mandate. Stops early if the operator interrupts, the
-    time is over, or the scheduler rejects the API key. Returns how many machines are still open;
-    None if unknown."""
-    until = time.monotonic() + within
+    """Return all machines rented under the policy. Stops early if the operator interrupts, the time
+    is over, or the scheduler rejects the API key. Returns how many machines are still open; None if
+    unknown."""
+    until = time.monotonic() + timeout_seconds
     still_open: int | None = None
-    while not hurried() and time.monotonic() < until:
+    while not should_stop() and time.monotonic() < until:
         try:
-            result = attempted(lambda: fleet.return_round(mandate, why))
+            result = attempt(lambda: fleet.release_all(policy, reason))
         except RequestRefused as error:
             log.error("machines_return_failed", why=str(error))
             break
-        still_open = still_open if result is None else len(result.open(mandate))
+        still_open = still_open if result is None else len(result.open_rentals(policy))
         if still_open == 0:
             break
-        pause(min(tick, BETWEEN_S), hurried)
+        wait(min(tick_seconds, RETURN_TICK_S), should_stop)
     return still_open
 
 
 def release_lease(fleet: Reconciler) -> None:
     """Release the leader lease; if that fails, it expires."""
     try:
-        fleet.resign()
+        fleet.release_lease()
     except FarmError as error:
         log.info("leader_release_failed", why=str(error))
 
 
-def pause(seconds: float, stopped: Callable[[], bool]) -> None:
+def wait(seconds: float, should_stop: Callable[[], bool]) -> None:
     until = time.monotonic() + seconds
-    while not stopped() and time.monotonic() < until:
+    while not should_stop() and time.monotonic() < until:
         time.sleep(POLL_S)

@@ -1,7 +1,4 @@
-"""Offers available now; skips offers, hosts and providers that failed recently.
-
-Catalog of current offers, and explanations when none fits. Pure.
-"""
+"""Offers available now, without the ones that failed recently, and explanations when none fits."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +23,15 @@ from trackfarm_fleet.providers.base import (
 )
 
 log = structlog.get_logger(__name__)
+# How long an offer, a host, an account and an unreachable provider are avoided.
 OFFER_S, HOST_S, ACCOUNT_S, OUTAGE_S = 300.0, 3600.0, 300.0, 30.0
+MAX_LISTED = 6  # GPU types that a message lists
+LIST_HINT = "`trackfarm fleet offers` lists all offers"
+
+
+def without_limits(query: OfferQuery) -> OfferQuery:
+    """Return the query without limits on GPU and price."""
+    return replace(query, gpus=(), max_price=None)
 
 
 class OfferMarket:
@@ -36,7 +41,7 @@ class OfferMarket:
     def __init__(self, providers: Mapping[str, Provider], *, now: Callable[[], float]) -> None:
         self._providers = providers
         self._now = now
-        self._avoided: dict[tuple[str, str], float] = {}
+        self._avoided_until: dict[tuple[str, str], float] = {}
 
     def offers(self, queries: Sequence[OfferQuery]) -> list[MachineOffer]:
         """List the offers of all providers that can be queried, without the avoided ones."""
@@ -47,34 +52,34 @@ class OfferMarket:
                     break
                 answer = provider.offers(query)
                 if isinstance(answer, ProviderError):
-                    self._note(name, answer)
+                    self._record_error(name, answer)
                 else:
                     listed += answer
-        return [offer for offer in listed if not self._is_shunned(offer)]
+        return [offer for offer in listed if not self._is_offer_avoided(offer)]
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         """True if every provider could be queried recently."""
         return not any(self._is_avoided(name, "") for name in self._providers)
 
-    def refused(self, offer: MachineOffer, trouble: ProviderError) -> None:
+    def record_failure(self, offer: MachineOffer, error: ProviderError) -> None:
         """Record a create call that failed without making a machine."""
         log.warning(
-            "rental_create_failed", provider=offer.provider, gpu=offer.gpu, why=trouble.detail
+            "rental_create_failed", provider=offer.provider, gpu=offer.gpu, why=error.detail
         )
-        if isinstance(trouble, NoCapacity | BadRequest):
+        if isinstance(error, NoCapacity | BadRequest):
             self._avoid(offer.provider, f"offer {offer.id}", OFFER_S)
         else:
-            self._note(offer.provider, trouble)
+            self._record_error(offer.provider, error)
 
-    def shun(self, provider: str, host: str) -> None:
+    def avoid_host(self, provider: str, host: str) -> None:
         """Avoid a host for a while, after one of its machines was unusable."""
         if host:
             self._avoid(provider, f"host {host}", HOST_S)
 
-    def _note(self, provider: str, trouble: ProviderError) -> None:
-        log.warning("provider_call_failed", provider=provider, why=trouble.detail)
-        match trouble:
+    def _record_error(self, provider: str, error: ProviderError) -> None:
+        log.warning("provider_call_failed", provider=provider, why=error.detail)
+        match error:
             case RateLimited(retry_after=seconds):
                 self._avoid(provider, "", seconds)
             case AuthFailed() | OutOfCredit():
@@ -82,24 +87,16 @@ class OfferMarket:
             case Unavailable():
                 self._avoid(provider, "", OUTAGE_S)
 
-    def _avoid(self, provider: str, what: str, seconds: float) -> None:
-        self._avoided[provider, what] = self._now() + seconds
+    def _avoid(self, provider: str, name: str, seconds: float) -> None:
+        """Avoid an offer or a host, or the whole provider if `name` is empty."""
+        self._avoided_until[provider, name] = self._now() + seconds
 
-    def _is_avoided(self, provider: str, what: str) -> bool:
-        return self._avoided.get((provider, what), 0.0) > self._now()
+    def _is_avoided(self, provider: str, name: str) -> bool:
+        return self._avoided_until.get((provider, name), 0.0) > self._now()
 
-    def _is_shunned(self, offer: MachineOffer) -> bool:
+    def _is_offer_avoided(self, offer: MachineOffer) -> bool:
         names = (f"offer {offer.id}", f"host {offer.host}")
         return any(self._is_avoided(offer.provider, name) for name in names)
-
-
-SHOWN = 6  # GPU types that a message lists
-LISTING = "`trackfarm fleet offers` lists all offers"
-
-
-def at_large(query: OfferQuery) -> OfferQuery:
-    """Return the query without limits on GPU and price."""
-    return replace(query, gpus=(), max_price=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,83 +112,89 @@ class OfferFilter:
 
 @dataclass(frozen=True, slots=True)
 class OfferCatalog:
-    """The offers; `is_whole`: every provider could be queried."""
+    """The offers; `is_complete`: every provider could be queried."""
 
     offers: tuple[MachineOffer, ...]
     prices: Prices
-    is_whole: bool = True
+    is_complete: bool = True
 
-    def misnamed(self, gpus: Iterable[str]) -> list[str]:
+    def unknown_gpus(self, gpus: Iterable[str]) -> list[str]:
         """Return the names that no provider uses for a GPU. A GPU of the price table without offers
         is only sold out."""
-        if not self.is_whole:
+        if not self.is_complete:
             return []
-        strange = [name for name in gpus if name not in {offer.gpu for offer in self.offers}]
-        return [name for name in strange if self._alike(name) or self.prices.card(name) is None]
+        offered = {offer.gpu for offer in self.offers}
+        return [
+            name
+            for name in gpus
+            if name not in offered and (self._similar_gpus(name) or self.prices.card(name) is None)
+        ]
 
-    def misnaming(self, names: Sequence[str]) -> str:
+    def explain_unknown_gpus(self, names: Sequence[str]) -> str:
         """Explain that these GPU names are unknown."""
-        guesses = list(dict.fromkeys(guess for name in names for guess in self._alike(name)))
-        meant = f"; did you mean {_quoted(guesses[:SHOWN])}?" if guesses else ""
-        return f"no GPU is named {_quoted(names)}{meant}; {self._stock()}; {LISTING}"
+        guesses = list(dict.fromkeys(guess for name in names for guess in self._similar_gpus(name)))
+        meant = f"; did you mean {_quoted(guesses[:MAX_LISTED])}?" if guesses else ""
+        return f"no GPU is named {_quoted(names)}{meant}; {self._stock_text()}; {LIST_HINT}"
 
-    def shortage(self, asked: OfferFilter, decision: ScalingDecision) -> str:
+    def explain_no_rental(self, request: OfferFilter, decision: ScalingDecision) -> str:
         """Explain why nothing can be rented, and how to change that."""
-        return self.lack(asked) or self._poverty(asked, decision)
+        return self.explain_no_offer(request) or self._explain_budget(request, decision)
 
-    def lack(self, asked: OfferFilter) -> str | None:
+    def explain_no_offer(self, request: OfferFilter) -> str | None:
         """Explain which part of the request no offer meets, and how to change that; None if an
         offer meets it."""
-        suitable = [offer for offer in self.offers if _vram(offer) >= asked.vram]
-        matching = [offer for offer in suitable if not asked.gpus or offer.gpu in asked.gpus]
-        least = min((offer.price_per_hour for offer in matching), default=0.0)
+        suitable = [offer for offer in self.offers if _vram(offer) >= request.vram]
+        matching = [offer for offer in suitable if not request.gpus or offer.gpu in request.gpus]
+        cheapest = min((offer.price_per_hour for offer in matching), default=0.0)
+        stock = self._stock_text()
         if not suitable:
-            need = (
-                f"machine with at least {asked.vram} GB of GPU memory" if asked.vram else "machine"
-            )
-            return f"no {need} is available; {self._stock()}; try again later, or another provider"
+            memory = f" with at least {request.vram} GB of GPU memory" if request.vram else ""
+            remedy = "try again later, or another provider"
+            return f"no machine{memory} is available; {stock}; {remedy}"
         if not matching:
             remedy = "name one of these, or leave --gpu out"
-            return f"no {' or '.join(asked.gpus)} is available; {self._stock()}; {remedy}"
-        if asked.max_price is not None and least > asked.max_price:
+            return f"no {' or '.join(request.gpus)} is available; {stock}; {remedy}"
+        if request.max_price is not None and cheapest > request.max_price:
             return (
-                f"no machine costs ${asked.max_price:.3f} an hour or less; {self._stock()};"
-                f" the cheapest suitable one needs --max-price {least:.3f}"
+                f"no machine costs ${request.max_price:.3f} an hour or less; {stock};"
+                f" the cheapest suitable one needs --max-price {cheapest:.3f}"
             )
         return None
 
-    def _poverty(self, asked: OfferFilter, decision: ScalingDecision) -> str:
-        if asked.budget is None or not (decision.short_of_money or asked.budget <= 0):
-            return f"{decision.words}; {self._stock()}"
-        needed = max(decision.least_cost or 0.0, 0.01)
+    def _explain_budget(self, request: OfferFilter, decision: ScalingDecision) -> str:
+        budget = request.budget
+        if budget is None or not (decision.is_short_of_money or budget <= 0):
+            return f"{decision.summary}; {self._stock_text()}"
+        needed = max(decision.min_start_cost or 0.0, 0.01)
         return (
-            f"a budget of ${asked.budget:.2f} is too small for any machine; {self._stock()};"
+            f"a budget of ${budget:.2f} is too small for any machine; {self._stock_text()};"
             f" starting the cheapest suitable one needs --budget {needed + 0.005:.2f}"
         )
 
-    def _alike(self, name: str) -> list[str]:
+    def _similar_gpus(self, name: str) -> list[str]:
         """Return GPUs on offer with a similar name."""
         cards = list(dict.fromkeys(offer.gpu for offer in self.offers))
         same = [card for card in cards if self._is_same(card, name)]
-        near = {card.lower(): card for card in cards}
-        close = difflib.get_close_matches(name.lower()[:100], near, n=1)
-        return same or [near[match] for match in close]
+        by_lower_name = {card.lower(): card for card in cards}
+        close = difflib.get_close_matches(name.lower()[:100], by_lower_name, n=1)
+        return same or [by_lower_name[match] for match in close]
 
     def _is_same(self, card: str, name: str) -> bool:
         gpu = self.prices.card(name)
         return name.lower() in card.lower() or (gpu is not None and self.prices.card(card) == gpu)
 
-    def _stock(self) -> str:
+    def _stock_text(self) -> str:
         """List the cheapest offer of each GPU, cheapest first."""
         prices: dict[str, float] = {}
         for offer in sorted(self.offers, key=lambda offer: offer.price_per_hour):
             prices.setdefault(offer.gpu, offer.price_per_hour)
         if not prices:
-            whole = "" if self.is_whole else " from the providers that could be queried"
-            return f"there are no offers now{whole}"
-        shown = [f"{gpu} at ${price:.3f}" for gpu, price in prices.items()][:SHOWN]
-        more = f" and {len(prices) - SHOWN} more GPU types" if len(prices) > SHOWN else ""
-        return f"on offer: {', '.join(shown)}{more}"
+            limit = "" if self.is_complete else " from the providers that could be queried"
+            return f"there are no offers now{limit}"
+        listed = [f"{gpu} at ${price:.3f}" for gpu, price in prices.items()][:MAX_LISTED]
+        rest = len(prices) - MAX_LISTED
+        more = f" and {rest} more GPU types" if rest > 0 else ""
+        return f"on offer: {', '.join(listed)}{more}"
 
 
 def _vram(offer: MachineOffer) -> int:

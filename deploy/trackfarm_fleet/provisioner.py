@@ -1,9 +1,8 @@
 """Provisioner: creates machines and changes bids; stores the intent first, then calls the
 provider.
 
-Start command for a machine with a stock image: it installs the worker from the scheduler. Pure.
-
-The bundle (`deploy/provision/bundle`) is verified by the digest in the command. The token that
+A machine with a stock image runs a start command that installs the worker from the scheduler. The
+bundle (`deploy/provision/bundle`) is verified by the digest in the command. The token that
 authorizes its download stays in the environment: it appears in no argument list, and curl sends it
 to no redirect target.
 """
@@ -23,7 +22,7 @@ from trackfarm_fleet.offers import OfferMarket
 from trackfarm_fleet.providers.base import Bidding, Instance, Provider, RentalRequest
 from trackfarm_fleet.providers.worker_env import WorkerInvitation
 from trackfarm_fleet.rentals.repository import RentalRepository
-from trackfarm_fleet.rentals.state_machine import created
+from trackfarm_fleet.rentals.state_machine import after_create
 from trackfarm_fleet.rentals.tags import Tags
 
 log = structlog.get_logger(__name__)
@@ -33,14 +32,14 @@ CPU = "cpu"
 @dataclass(frozen=True, slots=True)
 class LaunchSpec:
     """Launch settings of a rented machine: `image` with `disk_gb` of disk, joining at
-    `scheduler_url`. `env` applies to all machines. `start` returns the command (empty: the image's
-    own); it is called for each machine, because the bundle may have changed in between."""
+    `scheduler_url`. `env` applies to all machines. `start_command` returns the command (empty: the
+    image's own); it is called for each machine, because the bundle may have changed in between."""
 
     scheduler_url: str
     image: str = ""
     disk_gb: int = 50
     env: Mapping[str, str] = field(default_factory=dict)
-    start: Callable[[], tuple[str, ...]] = tuple
+    start_command: Callable[[], tuple[str, ...]] = tuple
 
 
 class Provisioner:
@@ -50,50 +49,51 @@ class Provisioner:
         self,
         providers: Mapping[str, Provider],
         market: OfferMarket,
-        equipment: LaunchSpec,
+        launch: LaunchSpec,
         *,
         tags: Tags,
         now: Callable[[], float],
     ) -> None:
         self._providers = providers
         self._market = market
-        self._equipment = equipment
+        self._launch = launch
         self._tags = tags
         self._now = now
 
-    def check(self) -> None:
-        """Raise SettingsError if no start command can be made."""
-        self._equipment.start()
+    def check_start_command(self) -> None:
+        """Raise ClientSettingsError if no start command can be made."""
+        self._launch.start_command()
 
     def rent(
-        self, book: RentalRepository, rent: RentOffer, *, model_set: str, purpose: str
+        self, repository: RentalRepository, rent: RentOffer, *, model_set: str, purpose: str
     ) -> bool:
         """Create a machine; return True if it exists or may exist."""
         plan = self._plan(rent, model_set, purpose)
-        command = self._equipment.start()
-        token = book.intend(plan)
+        command = self._launch.start_command()
+        token = repository.create_intent(plan)
         request = self._request(rent, plan, token, command)
         answer = self._providers[plan.provider].create(request)
-        rental = book.write(created(book.rental(plan.tag), answer, self._now()), at=self._now())
-        if not isinstance(answer, Instance):
-            self._market.refused(rent.candidate.offer, answer)
-        else:
+        at = self._now()
+        rental = repository.write(after_create(repository.record(plan.tag), answer, at), at=at)
+        if isinstance(answer, Instance):
             price = f"${rental.price_per_hour:.3f}/h"
             log.info("machine_rented", tag=plan.tag, gpu=plan.gpu, price=price, why=rent.reason)
+        else:
+            self._market.record_failure(rent.candidate.offer, answer)
         return rental.is_open
 
-    def change_bid(self, book: RentalRepository, bid: BidChange) -> None:
-        row = book.rows[bid.tag]
+    def change_bid(self, repository: RentalRepository, bid: BidChange) -> None:
+        row = repository.rows[bid.tag]
         provider = self._providers.get(row.plan.provider)
         if not isinstance(provider, Bidding):
             return
-        trouble = provider.change_bid(row.status.provider_id, bid.price_per_hour)
-        if trouble is not None:
-            log.warning("bid_change_failed", tag=bid.tag, why=trouble.detail)
+        error = provider.change_bid(row.status.provider_id, bid.price_per_hour)
+        if error is not None:
+            log.warning("bid_change_failed", tag=bid.tag, why=error.detail)
             return
         log.info("bid_changed", tag=bid.tag, bid=bid.price_per_hour, why=bid.reason)
-        changed = replace(book.rental(bid.tag), price_per_hour=bid.price_per_hour)
-        book.write(changed, at=self._now(), bid=bid.price_per_hour)
+        changed = replace(repository.record(bid.tag), price_per_hour=bid.price_per_hour)
+        repository.write(changed, at=self._now(), bid=bid.price_per_hour)
 
     def _plan(self, rent: RentOffer, model_set: str, purpose: str) -> fleet_api.RentalPlan:
         candidate: Candidate = rent.candidate
@@ -107,7 +107,7 @@ class Provisioner:
             purpose=purpose,
             price_per_hour=candidate.price_per_hour,
             bid=rent.bid,
-            ready_in=candidate.ready_in,
+            ready_in=candidate.ready_in_seconds,
             intended_at=self._now(),
         )
 
@@ -119,7 +119,7 @@ class Provisioner:
         command: tuple[str, ...],
     ) -> RentalRequest:
         device = CPU if plan.gpu == CPU else "cuda"
-        invitation = WorkerInvitation(self._equipment.scheduler_url, token, plan.model_set, device)
+        invitation = WorkerInvitation(self._launch.scheduler_url, token, plan.model_set, device)
         env = invitation.env(
             tag=plan.tag,
             provider=plan.provider,
@@ -129,10 +129,10 @@ class Provisioner:
         return RentalRequest(
             tag=plan.tag,
             offer=rent.candidate.offer,
-            image=self._equipment.image,
+            image=self._launch.image,
             command=command,
-            disk_gb=self._equipment.disk_gb,
-            env={**self._equipment.env, **env},
+            disk_gb=self._launch.disk_gb,
+            env={**self._launch.env, **env},
             secrets=invitation.secrets(),
             bid=rent.bid,
         )

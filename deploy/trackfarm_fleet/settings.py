@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
+from trackfarm.protocol.fleet import MAX_LEASE_SECONDS
 from trackfarm.settings import home_path
 from trackfarm.settings_errors import settings_problems
 from trackfarm_fleet.autoscaler.models import ScalingRules
@@ -22,7 +23,7 @@ from trackfarm_fleet.rentals.models import Timeouts
 
 ProviderName = Literal["runpod", "vast", "local", "manual"]
 _PREFIX = "TRACKFARM_FLEET_"
-_OptionalPath = Annotated[Path | None, BeforeValidator(lambda given: given or None)]
+_OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 
 
 class FleetSettings(BaseSettings):
@@ -32,7 +33,7 @@ class FleetSettings(BaseSettings):
     `providers`: by default all with an API key. `scheduler_url`: the scheduler's address for rented
     machines, if it differs from ours; `ca_file` (PEM): a CA that they trust in addition to the
     public ones. `start`: machines run the worker in `image`, or install it from the scheduler's
-    bundle into a stock image. `rules` and `patience` replace single defaults of
+    bundle into a stock image. `rules` and `timeouts` replace single defaults of
     `trackfarm_fleet.autoscaler.models.ScalingRules` and `trackfarm_fleet.rentals.models.Timeouts`.
     """
 
@@ -73,16 +74,16 @@ class FleetSettings(BaseSettings):
     max_machines: int = Field(default=10, ge=0)
     daily_budget: float | None = Field(default=20.0, gt=0)
     rules: ScalingRules = ScalingRules()
-    patience: Timeouts = Timeouts()
+    timeouts: Timeouts = Timeouts()
 
     tick_seconds: float = Field(default=30.0, gt=0)
-    term_seconds: float = Field(default=120.0, gt=0, le=600)
+    lease_seconds: float = Field(default=120.0, gt=0, le=MAX_LEASE_SECONDS)
     return_all: bool = False
     log_format: str = Field(default="console", pattern="^(console|json)$")
     log_level: logs.Level = "info"
 
     @property
-    def named(self) -> tuple[ProviderName, ...]:
+    def provider_names(self) -> tuple[ProviderName, ...]:
         """The providers to rent from."""
         if self.providers:
             return self.providers
@@ -107,13 +108,13 @@ class FleetSettings(BaseSettings):
             for kind in kinds
         )
 
-    def mandate(self) -> RentalPolicy:
+    def rental_policy(self) -> RentalPolicy:
         """Return the rental policy. Raises ValueError for contradictory rules."""
         rules = replace(
             self.rules,
             min_machines=self.min_machines,
             max_machines=self.max_machines,
-            tick=self.tick_seconds,
+            tick_seconds=self.tick_seconds,
         )
         return RentalPolicy(
             rules=rules,
@@ -123,9 +124,10 @@ class FleetSettings(BaseSettings):
         )
 
 
-def complaint(error: Exception, said: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Describe the errors in the settings, one variable a line; `said` as in `settings_problems`."""
-    return "\n  ".join(["unusable settings:", *settings_problems(error, _PREFIX, said)])
+def settings_problem(error: Exception, options: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Describe the errors in the settings, one variable a line; `options` has the command-line
+    options used instead of variables."""
+    return "\n  ".join(["unusable settings:", *settings_problems(error, _PREFIX, options)])
 
 
 def _folder() -> Path:

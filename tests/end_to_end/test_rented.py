@@ -17,7 +17,7 @@ from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.end_to_end.hardware import MachineProcesses
 from tests.end_to_end.job_checks import assert_made_exactly_once
 from tests.fleet.fakes import runpod, vast
-from tests.fleet.fakes.account import Account, Mishap
+from tests.fleet.fakes.account import Account, Fault
 from tests.fleet.wall_clock import WallClock
 from tests.servers.process import wait_until
 from tests.servers.scripted_http import scripted_server
@@ -26,7 +26,14 @@ from trackfarm_fleet.providers.local import LocalProvider
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(400)]
 RUN_S = 300.0
 TRACKS = 60
-PATIENCE = '{"appear": 20, "vanish": 3, "boot": 90, "silence": 40, "stopped": 10, "ask_again": 2}'
+TIMEOUTS = {
+    "create_timeout_seconds": 20,
+    "missing_timeout_seconds": 3,
+    "boot_timeout_seconds": 90,
+    "heartbeat_timeout_seconds": 40,
+    "stopped_timeout_seconds": 10,
+    "terminate_retry_seconds": 2,
+}
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +118,8 @@ class FaultyProvider:
             f"TRACKFARM_FLEET_{name.upper()}_URL": url,
             "TRACKFARM_FLEET_IMAGE": "registry.example/worker:1",
             "TRACKFARM_FLEET_TICK_SECONDS": "1",
-            "TRACKFARM_FLEET_TERM_SECONDS": "30",
-            "TRACKFARM_FLEET_PATIENCE": PATIENCE,
+            "TRACKFARM_FLEET_LEASE_SECONDS": "30",
+            "TRACKFARM_FLEET_TIMEOUTS": json.dumps(TIMEOUTS),
         }
 
     def update_until(self, done: Any, *, what: str) -> None:
@@ -132,8 +139,8 @@ def test_run_makes_a_catalog_at_a_faulty_provider(farm: LocalFarm, name: str) ->
     with ExitStack() as opened:
         faulty_provider = FaultyProvider(farm, name, opened)
         account = faulty_provider.account
-        account.befall("create", Mishap.NO_CAPACITY, Mishap.HANGS_UP_AFTER, Mishap.DONE_TWICE)
-        account.befall("list", None, Mishap.RATE_LIMITED)
+        account.inject("create", Fault.NO_CAPACITY, Fault.HANGS_UP_AFTER, Fault.DONE_TWICE)
+        account.inject("list", None, Fault.RATE_LIMITED)
         options = ["--machines", "2", "--budget", "5", "--yes", "--json"]
         run = TypedCommand(farm, "run", catalog(farm, name), *options, **faulty_provider.env)
         opened.callback(run.stop)
@@ -151,7 +158,7 @@ def test_run_makes_a_catalog_at_a_faulty_provider(farm: LocalFarm, name: str) ->
             lambda: time.monotonic() > down_until, what="the outage is over"
         )
         account.down = False
-        account.befall("terminate", Mishap.SERVER_ERROR, Mishap.SERVER_ERROR)
+        account.inject("terminate", Fault.SERVER_ERROR, Fault.SERVER_ERROR)
         faulty_provider.update_until(lambda: run.ended, what="the run has ended")
         ending = final_result(farm, run.wait_for_output())
         assert account.running() == []
@@ -189,7 +196,7 @@ def test_worker_of_a_dead_farm_terminates_its_own_rental(
         if is_busy:
             submit_job(farm, TRACKS)
             faulty_provider.update_until(lambda: faulty_provider.made() >= 1, what="it delivers")
-            faulty_provider.account.befall("terminate", *[Mishap.SERVER_ERROR] * 3)
+            faulty_provider.account.inject("terminate", *[Fault.SERVER_ERROR] * 3)
         farm.kill_scheduler()
         wait_until(lambda: machine.ended_at is not None, timeout_s=60, what="it ends itself")
         wait_until(lambda: not worker.is_running, timeout_s=30, what="and goes")

@@ -18,7 +18,7 @@ from tests.scheduler.api_fixture import API_KEY, ApiFixture
 from tests.servers.scripted_http import scripted_server
 from trackfarm.protocol.fleet import RentalInfo
 from trackfarm.protocol.operator import TrackState
-from trackfarm_fleet.app import build
+from trackfarm_fleet.app import build_reconciler
 from trackfarm_fleet.autoscaler.policy import RentalPolicy
 from trackfarm_fleet.providers.base import Provider
 from trackfarm_fleet.providers.runpod import RunPodProvider
@@ -35,12 +35,12 @@ TICK_S = 20.0
 
 
 @dataclass
-class Rig:
+class SimulatedWorker:
     """The worker of a machine: its token, and its current shard."""
 
     worker_id: str
     token: str
-    holds: ShardOffer | None = None
+    offer: ShardOffer | None = None
 
 
 class FleetFixture:
@@ -53,14 +53,14 @@ class FleetFixture:
         self.provider = provider
         self.kind = kind
         self.farm = farm
-        self.rigs: dict[str, Rig] = {}
+        self.simulated_workers: dict[str, SimulatedWorker] = {}
         self.speed: dict[str, float] = {}
         self.job = ""
-        self.fleet = self.another_fleet()
+        self.fleet = self.new_reconciler()
 
-    def another_fleet(self, **settings: Any) -> Reconciler:
-        options = {"image": "registry.example/worker:1", "term_seconds": 60, **settings}
-        return build(
+    def new_reconciler(self, **settings: Any) -> Reconciler:
+        options = {"image": "registry.example/worker:1", "lease_seconds": 60, **settings}
+        return build_reconciler(
             FleetSettings.model_validate(options),
             self.farm,
             [self.provider],
@@ -69,10 +69,10 @@ class FleetFixture:
         )
 
     def step(
-        self, mandate: RentalPolicy | None = None, *, seconds: float = TICK_S
+        self, policy: RentalPolicy | None = None, *, seconds: float = TICK_S
     ) -> ReconcileResult:
         self.live(seconds)
-        return self.fleet.round(mandate or RentalPolicy())
+        return self.fleet.reconcile(policy or RentalPolicy())
 
     def live(self, seconds: float) -> None:
         """Advance the clock, the machines and the scheduler, without the fleet."""
@@ -84,48 +84,50 @@ class FleetFixture:
             workers.mark_silent_lost(session, silent_since=now - 3 * TICK_S, now=now)
 
     def _live(self, machine: Machine) -> None:
-        rig = self.rigs.get(machine.id)
+        simulated_worker = self.simulated_workers.get(machine.id)
         stopped = machine.ended_at is not None or machine.stopped or machine.broken
         if stopped or self.account.clock.now < machine.boots_at:
-            self.rigs.pop(machine.id, None)
+            self.simulated_workers.pop(machine.id, None)
             return
-        rig = rig or self._joined(machine)
-        if rig is not None and self._beats(rig):
-            self._work(rig)
+        simulated_worker = simulated_worker or self._joined(machine)
+        if simulated_worker is not None and self._beats(simulated_worker):
+            self._work(simulated_worker)
 
-    def _joined(self, machine: Machine) -> Rig | None:
-        facts = {"gpu": machine.gpu, "memory_mib": 24_564, "model_set": self.kind}
-        wish = {"name": machine.tag, "nonce": f"nonce of {machine.id}", **facts}
+    def _joined(self, machine: Machine) -> SimulatedWorker | None:
+        hardware = {"gpu": machine.gpu, "memory_mib": 24_564, "model_set": self.kind}
+        request = {"name": machine.tag, "nonce": f"nonce of {machine.id}", **hardware}
         token = machine.env.get("TRACKFARM_WORKER_JOIN_TOKEN")
         if token is None:
             return None  # not a machine of this farm
-        answer = self.api.say("register", token, wish)
+        answer = self.api.say("register", token, request)
         if answer.status_code != 200:
             return None
         registration = answer.json()
-        self.rigs[machine.id] = Rig(registration["worker_id"], registration["token"])
-        return self.rigs[machine.id]
+        self.simulated_workers[machine.id] = SimulatedWorker(
+            registration["worker_id"], registration["token"]
+        )
+        return self.simulated_workers[machine.id]
 
-    def _beats(self, rig: Rig) -> bool:
+    def _beats(self, simulated_worker: SimulatedWorker) -> bool:
         """Finish the current shard and send a heartbeat; return False if told to leave."""
-        if rig.holds is not None:
-            self.scene.finish(self.scene.worker(rig.worker_id), rig.holds)
-            rig.holds = None
-        answer = self.api.say("heartbeat", rig.token)
+        if simulated_worker.offer is not None:
+            self.scene.finish(self.scene.worker(simulated_worker.worker_id), simulated_worker.offer)
+            simulated_worker.offer = None
+        answer = self.api.say("heartbeat", simulated_worker.token)
         if answer.status_code != 200:
             return False
         if any(c["kind"] == "drain" for c in answer.json()["commands"]):
-            self.api.say("leave", rig.token)
+            self.api.say("leave", simulated_worker.token)
             return False
         return True
 
-    def _work(self, rig: Rig) -> None:
+    def _work(self, simulated_worker: SimulatedWorker) -> None:
         waiting = self.scene.made_by(self.job, TrackState.PENDING)[:SHARD] if self.job else []
-        worker = self.scene.worker(rig.worker_id)
+        worker = self.scene.worker(simulated_worker.worker_id)
         offer = self.scene.try_offer(worker, self.job, waiting) if waiting else None
         if offer is not None:
             self.scene.claim(worker, offer)
-            rig.holds = offer
+            simulated_worker.offer = offer
 
     def rentals(self) -> list[RentalInfo]:
         return self.farm.rentals(ended_since=0.0)
@@ -135,8 +137,8 @@ class FleetFixture:
 
 
 @contextmanager
-def world_at(name: str, api: ApiFixture, kind: str = "tiny") -> Iterator[FleetFixture]:
-    """Yield a world with an account at RunPod or Vast."""
+def open_fleet_fixture(name: str, api: ApiFixture, kind: str = "tiny") -> Iterator[FleetFixture]:
+    """Yield a fixture with an account at RunPod or Vast."""
     account = Account()
     account.clock = api.farm.clock
     is_runpod = name == "runpod"

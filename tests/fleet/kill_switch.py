@@ -77,8 +77,8 @@ def call_to_farm(request: ReceivedRequest) -> str:
 
 
 def _becomes(status: dict[str, Any]) -> str:
-    asked = status["state"] == "ending" and status["asked_to_end_at"] is not None
-    return "asked to end" if asked else str(status["state"])
+    request = status["state"] == "ending" and status["asked_to_end_at"] is not None
+    return "asked to end" if request else str(status["state"])
 
 
 def call_to_runpod(request: ReceivedRequest) -> str:

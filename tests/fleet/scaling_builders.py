@@ -21,7 +21,7 @@ def a_backlog(seconds: float, *, vram: int = 24, each: float = 5.0, **changes: A
 
 
 def a_machine(tag: str, **changes: Any) -> MachineState:
-    return replace(MachineState(tag, "RTX 4090", 24, 1, 1.0, 0.4, held=5000.0), **changes)
+    return replace(MachineState(tag, "RTX 4090", 24, 1, 1.0, 0.4, age_seconds=5000.0), **changes)
 
 
 def a_candidate(
@@ -30,7 +30,7 @@ def a_candidate(
     price: float = 0.4,
     speed: float = 1.0,
     vram: int = 24,
-    ready_in: float = 300.0,
+    ready_in_seconds: float = 300.0,
     region: str = "",
     host: str = "",
     count: int = 1,
@@ -39,31 +39,31 @@ def a_candidate(
     offer = MachineOffer(
         "vast", name, "RTX 4090", 1, vram * 1024, price, region, host, count, min_bid=min_bid
     )
-    return Candidate(offer, vram, speed, ready_in, bid=min_bid and min_bid * 1.1)
+    return Candidate(offer, vram, speed, ready_in_seconds, bid=min_bid and min_bid * 1.1)
 
 
 def carried_out(
-    situation: ScalingInput, decision: ScalingDecision, *, resume: float = 180.0
+    inputs: ScalingInput, decision: ScalingDecision, *, restart_seconds: float = 180.0
 ) -> ScalingInput:
     """Return the situation after the decision is carried out."""
-    returned_tags = {back.tag for back in decision.give_back}
-    changed = {bid.tag: bid.price_per_hour for bid in decision.bids}
+    returned_tags = {release.tag for release in decision.release}
+    changed = {bid.tag: bid.price_per_hour for bid in decision.bid_changes}
     machines = [
         replace(
             m,
-            stopped=False,
+            is_stopped=False,
             bid=b,
             price_per_hour=b,
-            ready_in=resume if m.stopped else m.ready_in,
+            ready_in_seconds=restart_seconds if m.is_stopped else m.ready_in_seconds,
         )
         if (b := changed.get(m.tag)) is not None
-        else replace(m, draining=m.draining or m.tag in returned_tags)
-        for m in situation.machines
+        else replace(m, is_draining=m.is_draining or m.tag in returned_tags)
+        for m in inputs.machines
     ]
     return replace(
-        situation,
+        inputs,
         machines=[*machines, *new_machines(decision)],
-        candidates=_left(situation.candidates, decision),
+        candidates=_left(inputs.candidates, decision),
     )
 
 
@@ -83,7 +83,7 @@ def new_machines(decision: ScalingDecision, prefix: str = "new") -> list[Machine
             rent.candidate.cards,
             rent.candidate.speed,
             rent.candidate.price_per_hour,
-            ready_in=rent.candidate.ready_in,
+            ready_in_seconds=rent.candidate.ready_in_seconds,
             bid=rent.bid,
             region=rent.candidate.offer.region,
             host=rent.candidate.offer.host,

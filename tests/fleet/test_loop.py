@@ -7,37 +7,43 @@ from itertools import count
 import httpx
 import pytest
 
-from tests.fleet.fleet_fixture import FleetFixture, world_at
+from tests.fleet.fleet_fixture import FleetFixture, open_fleet_fixture
 from tests.scheduler.api_fixture import API_KEY, ApiFixture
 from tests.scheduler.farm_fixture import briefs
 from tests.servers.process import wait_until
 from tests.servers.scripted_http import ReceivedRequest, Reply, scripted_server
 from trackfarm.protocol.operator import JobState
-from trackfarm_fleet.app import build
+from trackfarm_fleet.app import build_reconciler
 from trackfarm_fleet.autoscaler.models import ScalingRules
 from trackfarm_fleet.autoscaler.policy import RentalPolicy
-from trackfarm_fleet.cli.background_rounds import Pacing
-from trackfarm_fleet.loop import give_back, serve
+from trackfarm_fleet.cli.background_rounds import BackgroundRounds
+from trackfarm_fleet.loop import return_machines, run_rounds
 from trackfarm_fleet.rentals.tags import Tags
 from trackfarm_fleet.scheduler_client import FleetClient
 from trackfarm_fleet.settings import FleetSettings
 
-RULES = ScalingRules(max_machines=2, horizon=600.0, hold=60.0, idle=60.0, tick=20.0)
+RULES = ScalingRules(
+    max_machines=2,
+    horizon_seconds=600.0,
+    min_hold_seconds=60.0,
+    idle_timeout_seconds=60.0,
+    tick_seconds=20.0,
+)
 
 
-class Weather:
-    """A proxy to the scheduler that answers the first calls itself with `storms`, and a clock that
-    fails once after them when `jammed`."""
+class FlakyScheduler:
+    """A proxy to the scheduler that answers the first calls itself with `scripted_answers`, and a clock that
+    fails once after them when `clock_fails`."""
 
-    def __init__(self, world: FleetFixture) -> None:
-        self.world = world
-        self.storms: list[Reply] = []
-        self.jammed = False
+    def __init__(self, fixture: FleetFixture) -> None:
+        self.fixture = fixture
+        self.scripted_answers: list[Reply] = []
+        self.clock_fails = False
 
     def reply(self, request: ReceivedRequest) -> Reply:
-        if self.storms:
-            return self.storms.pop(0)
-        url = self.world.api.url.rstrip("/") + request.path
+        if self.scripted_answers:
+            return self.scripted_answers.pop(0)
+        url = self.fixture.api.url.rstrip("/") + request.path
         kept = {"authorization", "content-type"}
         headers = {n: v for n, v in request.headers.items() if n.lower() in kept}
         answer = httpx.request(
@@ -46,93 +52,107 @@ class Weather:
         return Reply(answer.status_code, answer.json() if answer.content else None)
 
     def now(self) -> float:
-        if self.jammed and not self.storms:
-            self.jammed = False
+        if self.clock_fails and not self.scripted_answers:
+            self.clock_fails = False
             raise OSError("no clock")
-        return self.world.account.clock.now
+        return self.fixture.account.clock.now
 
-    def breaks(self) -> None:
+    def break_next_calls(self) -> None:
         busy = Reply(429, {"title": "busy", "status": 429}, {"Retry-After": "60"})
         failed = Reply(500, {"title": "the database is away", "status": 500})
         odd = Reply(422, {"title": "no such field", "status": 422})
-        self.storms += [failed, busy, odd]
-        self.jammed = True
+        self.scripted_answers += [failed, busy, odd]
+        self.clock_fails = True
 
     def is_over(self) -> bool:
-        return not self.storms and not self.jammed
+        return not self.scripted_answers and not self.clock_fails
 
 
 @contextmanager
-def under_weather(world: FleetFixture) -> Iterator[tuple[Weather, FleetClient]]:
-    weather = Weather(world)
+def flaky_scheduler(fixture: FleetFixture) -> Iterator[tuple[FlakyScheduler, FleetClient]]:
+    flaky = FlakyScheduler(fixture)
     with (
-        scripted_server(weather.reply) as proxy,
+        scripted_server(flaky.reply) as proxy,
         FleetClient(proxy.url, API_KEY, retry_seconds=0) as farm,
     ):
         tags = Tags(farm.fleet_lease().farm)
         settings = FleetSettings.model_validate({"image": "registry.example/worker:1"})
-        world.fleet = build(settings, farm, [world.provider], tags=tags, now=weather.now)
-        yield weather, farm
+        fixture.fleet = build_reconciler(
+            settings, farm, [fixture.provider], tags=tags, now=flaky.now
+        )
+        yield flaky, farm
 
 
 @pytest.fixture
-def world(api: ApiFixture) -> Iterator[FleetFixture]:
-    with world_at("runpod", api) as made:
-        yield made
+def fixture(api: ApiFixture) -> Iterator[FleetFixture]:
+    with open_fleet_fixture("runpod", api) as opened:
+        yield opened
 
 
-def test_rounds_go_on_through_failures_and_machines_are_given_back(world: FleetFixture) -> None:
+def test_run_rounds_survives_failures_and_return_machines_ends_them(fixture: FleetFixture) -> None:
     def world_goes_on() -> bool:
-        world.live(5.0)
+        fixture.live(5.0)
         return False
 
-    job = world.job = world.scene.submit(briefs(30)).job_id
-    mandate = RentalPolicy(RULES, purpose=job, model_set="tiny", only=True, budget=5.0)
-    with under_weather(world) as (weather, farm):
-        weather.breaks()
-        with Pacing(world.fleet, farm, mandate, lambda: False, 0.01) as pacing:
+    job = fixture.job = fixture.scene.submit(briefs(30)).job_id
+    policy = RentalPolicy(RULES, purpose=job, model_set="tiny", is_exclusive=True, budget=5.0)
+    with flaky_scheduler(fixture) as (flaky, farm):
+        flaky.break_next_calls()
+        with BackgroundRounds(fixture.fleet, farm, policy, lambda: False, 0.01) as rounds:
             wait_until(
-                lambda: bool(world.account.running()), timeout_s=20, what="a machine is rented"
+                lambda: bool(fixture.account.running()), timeout_s=20, what="a machine is rented"
             )
-            assert not pacing(0)
-        assert pacing.failure is None
-        assert weather.is_over()
-        weather.breaks()
-        serve(world.fleet, mandate, 0.0, weather.is_over)
-        weather.breaks()
-        still_open = give_back(
-            world.fleet, mandate, world_goes_on, why="over", tick=0.01, within=20
+            assert not rounds(0)
+        assert rounds.failure is None
+        assert flaky.is_over()
+        flaky.break_next_calls()
+        run_rounds(fixture.fleet, policy, 0.0, flaky.is_over)
+        flaky.break_next_calls()
+        still_open = return_machines(
+            fixture.fleet,
+            policy,
+            world_goes_on,
+            reason="over",
+            tick_seconds=0.01,
+            timeout_seconds=20,
         )
         assert still_open == 0
-    assert world.account.running() == []
+    assert fixture.account.running() == []
 
 
-def test_a_key_that_is_not_taken_ends_the_rounds_and_says_so(world: FleetFixture) -> None:
-    with FleetClient(world.api.url, "not the key", retry_seconds=0) as farm:
-        fleet = build(
+def test_background_rounds_stop_at_a_rejected_api_key(fixture: FleetFixture) -> None:
+    with FleetClient(fixture.api.url, "not the key", retry_seconds=0) as farm:
+        fleet = build_reconciler(
             FleetSettings.model_validate({"image": "registry.example/worker:1"}),
             farm,
-            [world.provider],
+            [fixture.provider],
             tags=Tags("x"),
-            now=world.account.clock,
+            now=fixture.account.clock,
         )
-        with Pacing(fleet, farm, RentalPolicy(RULES), lambda: False, 0.01) as pacing:
-            wait_until(lambda: pacing(0), timeout_s=20, what="the rounds have ended")
-        assert pacing.failure is not None
-        still_open = give_back(
-            fleet, RentalPolicy(RULES), lambda: False, why="over", tick=0.01, within=20
+        with BackgroundRounds(fleet, farm, RentalPolicy(RULES), lambda: False, 0.01) as rounds:
+            wait_until(lambda: rounds(0), timeout_s=20, what="the rounds have ended")
+        assert rounds.failure is not None
+        still_open = return_machines(
+            fleet,
+            RentalPolicy(RULES),
+            lambda: False,
+            reason="over",
+            tick_seconds=0.01,
+            timeout_seconds=20,
         )
         assert still_open is None
 
 
-def test_rounds_go_on_when_a_job_was_paused_while_its_end_was_decided(world: FleetFixture) -> None:
-    job = world.scene.submit(briefs(4)).job_id
-    other = world.scene.submit(briefs(4, word="guitar")).job_id
-    world.farm.pause(job)
-    poor = RentalPolicy(RULES, purpose=job, model_set="tiny", only=True, budget=1e-6)
+def test_background_rounds_continue_if_the_job_was_paused(fixture: FleetFixture) -> None:
+    job = fixture.scene.submit(briefs(4)).job_id
+    other = fixture.scene.submit(briefs(4, word="guitar")).job_id
+    fixture.farm.pause(job)
+    poor = RentalPolicy(RULES, purpose=job, model_set="tiny", is_exclusive=True, budget=1e-6)
     request_count = count()
-    with Pacing(world.fleet, world.farm, poor, lambda: next(request_count) > 40, 0.01) as pacing:
-        wait_until(lambda: pacing(0), timeout_s=20, what="ten rounds are done")
-    assert pacing.failure is None
-    states = [world.farm.job(name).state for name in (job, other)]
+    with BackgroundRounds(
+        fixture.fleet, fixture.farm, poor, lambda: next(request_count) > 40, 0.01
+    ) as rounds:
+        wait_until(lambda: rounds(0), timeout_s=20, what="ten rounds are done")
+    assert rounds.failure is None
+    states = [fixture.farm.job(name).state for name in (job, other)]
     assert states == [JobState.PAUSED, JobState.ACCEPTED]

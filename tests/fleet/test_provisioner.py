@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.fleet.fakes.account import Machine
-from tests.fleet.fleet_fixture import TICK_S, FleetFixture, world_at
+from tests.fleet.fleet_fixture import TICK_S, FleetFixture, open_fleet_fixture
 from tests.scheduler.api_fixture import ApiFixture, Switch
 from tests.scheduler.farm_fixture import briefs
 from tests.servers.presence import require
@@ -61,24 +61,24 @@ def bundle(api: ApiFixture, served: tuple[Switch, str], tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=["runpod", "vast"])
-def world(request: pytest.FixtureRequest, api: ApiFixture) -> Iterator[FleetFixture]:
-    with world_at(request.param, api) as made:
-        yield made
+def fixture(request: pytest.FixtureRequest, api: ApiFixture) -> Iterator[FleetFixture]:
+    with open_fleet_fixture(request.param, api) as opened:
+        yield opened
 
 
-def rented(world: FleetFixture, front: str, files: Certificates) -> Machine:
-    world.fleet = world.another_fleet(
+def a_machine(fixture: FleetFixture, front: str, files: Certificates) -> Machine:
+    fixture.fleet = fixture.new_reconciler(
         start="provision",
         image="pytorch/pytorch",
         scheduler_url=front,
         ca_file=files.authority,
     )
-    world.job = world.scene.submit(briefs(8)).job_id
-    world.step(RentalPolicy())
-    return world.account.running()[0]
+    fixture.job = fixture.scene.submit(briefs(8)).job_id
+    fixture.step(RentalPolicy())
+    return fixture.account.running()[0]
 
 
-def ran(machine: Machine, folder: Path) -> tuple[int, str]:
+def run(machine: Machine, folder: Path) -> tuple[int, str]:
     """Return the exit status and the output of the machine's command."""
     image = {"PATH": os.environ["PATH"], "TRACKFARM_FOLDER": str(folder)}
     result = subprocess.run(
@@ -93,88 +93,90 @@ def ran(machine: Machine, folder: Path) -> tuple[int, str]:
 
 
 @pytest.mark.usefixtures("bundle")
-def test_it_runs_the_farms_bundle_and_its_command_has_no_secret(
-    world: FleetFixture, front: str, files: Certificates, tmp_path: Path
+def test_start_command_runs_the_bundle_and_has_no_secret(
+    fixture: FleetFixture, front: str, files: Certificates, tmp_path: Path
 ) -> None:
-    machine = rented(world, front, files)
+    machine = a_machine(fixture, front, files)
     assert machine.env["TRACKFARM_WORKER_JOIN_TOKEN"] not in " ".join(machine.command)
-    assert ran(machine, tmp_path / "machine") == (0, "")
+    assert run(machine, tmp_path / "machine") == (0, "")
     assert (tmp_path / "machine" / "ran").read_text().strip() == machine.tag
-    (invitation,) = world.api.get("workers/invitations").json()
+    (invitation,) = fixture.api.get("workers/invitations").json()
     assert invitation["uses_left"] == 1, "the worker has not joined yet"
 
 
-def test_it_runs_no_other(
-    world: FleetFixture, front: str, files: Certificates, bundle: Path, tmp_path: Path
+def test_start_command_rejects_another_bundle(
+    fixture: FleetFixture, front: str, files: Certificates, bundle: Path, tmp_path: Path
 ) -> None:
-    machine = rented(world, front, files)
+    machine = a_machine(fixture, front, files)
     with tarfile.open(bundle, "w:gz") as packing:
         packing.add(tmp_path / "start", "other/start")
-    code, output = ran(machine, tmp_path / "machine")
+    code, output = run(machine, tmp_path / "machine")
     assert code != 0
     assert "did NOT match" in output
     assert not (tmp_path / "machine" / "ran").exists()
 
 
 @pytest.mark.usefixtures("bundle")
-def test_it_gives_its_token_to_no_other_server(
-    world: FleetFixture, front: str, files: Certificates, tmp_path: Path
+def test_start_command_sends_the_token_to_no_other_server(
+    fixture: FleetFixture, front: str, files: Certificates, tmp_path: Path
 ) -> None:
-    machine = rented(world, front, files)
+    machine = a_machine(fixture, front, files)
     stranger = certificates(tmp_path / "stranger").authority
     machine.env |= pack_ca(stranger, setting="")
-    code, output = ran(machine, tmp_path / "machine")
+    code, output = run(machine, tmp_path / "machine")
     assert code != 0
     assert "certificate" in output
 
 
-def test_without_a_bundle_nothing_is_rented(world: FleetFixture) -> None:
-    world.fleet = world.another_fleet(start="provision")
-    world.step(RentalPolicy())
-    world.scene.submit(briefs(8))
-    for act in (world.fleet.check, lambda: world.step(RentalPolicy())):
+def test_rent_without_a_bundle_rents_nothing(fixture: FleetFixture) -> None:
+    fixture.fleet = fixture.new_reconciler(start="provision")
+    fixture.step(RentalPolicy())
+    fixture.scene.submit(briefs(8))
+    for act in (fixture.fleet.check_start_command, lambda: fixture.step(RentalPolicy())):
         with pytest.raises(ClientSettingsError, match="TRACKFARM_SCHEDULER_BUNDLE"):
             act()
-    assert world.rentals() == []
+    assert fixture.rentals() == []
 
 
 @pytest.mark.usefixtures("bundle")
-def test_no_machine_sends_its_token_in_clear_text(world: FleetFixture) -> None:
-    fleet = world.another_fleet(start="provision", scheduler_url="http://farm.example")
+def test_check_start_command_rejects_an_unencrypted_address(fixture: FleetFixture) -> None:
+    fleet = fixture.new_reconciler(start="provision", scheduler_url="http://farm.example")
     with pytest.raises(ClientSettingsError, match="TRACKFARM_FLEET_SCHEDULER_URL"):
-        fleet.check()
+        fleet.check_start_command()
 
 
-def test_machines_go_back_while_others_cannot_be_rented(world: FleetFixture, bundle: Path) -> None:
-    mandate = RentalPolicy(rules=ScalingRules(hold=60.0))
-    world.fleet = world.another_fleet(start="provision")
-    world.job = world.scene.submit(briefs(8)).job_id
+def test_reconcile_releases_machines_even_if_none_can_be_rented(
+    fixture: FleetFixture, bundle: Path
+) -> None:
+    policy = RentalPolicy(rules=ScalingRules(min_hold_seconds=60.0))
+    fixture.fleet = fixture.new_reconciler(start="provision")
+    fixture.job = fixture.scene.submit(briefs(8)).job_id
     for _ in range(100):
-        if world.is_done():
+        if fixture.is_done():
             break
-        world.step(mandate)
-    assert world.is_done()
-    assert world.account.running()
+        fixture.step(policy)
+    assert fixture.is_done()
+    assert fixture.account.running()
     bundle.unlink()
-    soon = datetime.fromtimestamp(world.scene.clock() + 7200, UTC)
-    world.scene.submit(briefs(8), kind="acestep-v15-turbo", deadline=soon)
+    soon = datetime.fromtimestamp(fixture.scene.clock() + 7200, UTC)
+    fixture.scene.submit(briefs(8), kind="acestep-v15-turbo", deadline=soon)
     for _ in range(8):
-        world.live(TICK_S)
+        fixture.live(TICK_S)
         with pytest.raises(ClientSettingsError, match="no bundle"):
-            world.fleet.round(mandate)
-        if not world.account.running():
+            fixture.fleet.reconcile(policy)
+        if not fixture.account.running():
             break
-    assert not world.account.running()
+    assert not fixture.account.running()
 
 
-def test_what_runs_here_is_not_fetched() -> None:
+def test_open_providers_rejects_provisioning_of_local_workers() -> None:
     options = {"start": "provision", "providers": ["local"], "local_workers": 1}
     settings = FleetSettings.model_validate(options)
     with pytest.raises(ClientSettingsError, match="on this machine"):
         open_providers(settings, Tags("hotel"), ExitStack())
 
 
-def test_the_command_is_short_enough_for_vast() -> None:
+def test_start_command_is_short_enough_for_vast() -> None:
     command = start_command("https://" + 250 * "a", "0" * 64)
     assert len(" ".join(command)) < 2_000
     assert "'" not in command[-1], "providers split quoted words in different ways"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet.fakes.account import Mishap
-from tests.fleet.fleet_fixture import FleetFixture, world_at
+from tests.fleet.fakes.account import Fault
+from tests.fleet.fleet_fixture import FleetFixture, open_fleet_fixture
 from tests.scheduler.api_fixture import ApiFixture
 from tests.scheduler.farm_fixture import briefs
 from tests.servers.process import wait_until
@@ -19,182 +19,193 @@ from trackfarm.protocol.operator import JobState
 from trackfarm_fleet.autoscaler.models import ScalingRules
 from trackfarm_fleet.autoscaler.policy import DAY, RentalPolicy
 from trackfarm_fleet.billing.invoices import COMPLETE_S
-from trackfarm_fleet.billing.job_costs import bill, by_job, together
+from trackfarm_fleet.billing.job_costs import costs_by_job, total_breakdown, total_cost
 from trackfarm_fleet.billing.ledger import CostBreakdown, CostCategory
-from trackfarm_fleet.cli.background_rounds import Pacing
+from trackfarm_fleet.cli.background_rounds import BackgroundRounds
 from trackfarm_fleet.providers.http import ATTEMPTS
 from trackfarm_fleet.reconciler import NotFleetLeader
 
-RULES = ScalingRules(max_machines=2, horizon=600.0, hold=60.0, idle=60.0, tick=20.0)
-MANDATE = RentalPolicy(rules=RULES, budget=5.0)
+RULES = ScalingRules(
+    max_machines=2,
+    horizon_seconds=600.0,
+    min_hold_seconds=60.0,
+    idle_timeout_seconds=60.0,
+    tick_seconds=20.0,
+)
+POLICY = RentalPolicy(rules=RULES, budget=5.0)
 
 
 @pytest.fixture(params=["runpod", "vast"])
-def world(request: pytest.FixtureRequest, api: ApiFixture) -> Iterator[FleetFixture]:
-    with world_at(request.param, api) as made:
-        yield made
+def fixture(request: pytest.FixtureRequest, api: ApiFixture) -> Iterator[FleetFixture]:
+    with open_fleet_fixture(request.param, api) as opened:
+        yield opened
 
 
-def until_done(world: FleetFixture, mandate: RentalPolicy = MANDATE, *, rounds: int = 150) -> None:
+def until_done(fixture: FleetFixture, policy: RentalPolicy = POLICY, *, rounds: int = 150) -> None:
     for _ in range(rounds):
-        world.step(mandate)
+        fixture.step(policy)
         if (
-            world.is_done()
-            and not world.account.running()
-            and not any(rental.is_open for rental in world.rentals())
+            fixture.is_done()
+            and not fixture.account.running()
+            and not any(rental.is_open for rental in fixture.rentals())
         ):
             return
-    raise AssertionError([(r.status.state, r.status.reason) for r in world.rentals()])
+    raise AssertionError([(r.status.state, r.status.reason) for r in fixture.rentals()])
 
 
-def books_of(world: FleetFixture) -> CostBreakdown:
-    return together(world.farm.usage(ended_since=0.0), world.account.clock.now)
+def breakdown_of(fixture: FleetFixture) -> CostBreakdown:
+    return total_breakdown(fixture.farm.usage(ended_since=0.0), fixture.account.clock.now)
 
 
-def the_books_are_right(world: FleetFixture) -> None:
+def assert_costs_match(fixture: FleetFixture) -> None:
     """Assert that nothing runs, and that our costs, in total and by job, match the provider's
     bill."""
-    assert world.account.running() == []
-    stays, now = world.farm.usage(ended_since=0.0), world.account.clock.now
-    breakdown = books_of(world)
+    assert fixture.account.running() == []
+    usages, now = fixture.farm.usage(ended_since=0.0), fixture.account.clock.now
+    breakdown = breakdown_of(fixture)
     # The time at which a machine stopped or vanished is known only to within a round.
-    assert breakdown.bill == pytest.approx(float(world.account.bill()), abs=0.01)
-    assert sum(cost.total for cost in by_job(stays, now).values()) == pytest.approx(breakdown.bill)
-    assert breakdown.bill == pytest.approx(bill([s.rental for s in stays], now), abs=1e-5)
+    assert breakdown.bill == pytest.approx(float(fixture.account.bill()), abs=0.01)
+    assert sum(cost.total for cost in costs_by_job(usages, now).values()) == pytest.approx(
+        breakdown.bill
+    )
+    total = total_cost([usage.rental for usage in usages], now)
+    assert breakdown.bill == pytest.approx(total, abs=1e-5)
 
 
-def test_a_job_is_made_and_nothing_is_left(world: FleetFixture) -> None:
-    world.job = world.scene.submit(briefs(30)).job_id
-    until_done(world)
-    assert world.scene.states(world.job) == {"done": 30}
-    the_books_are_right(world)
-    (cost,) = [c for job, c in by_job(world.farm.usage(ended_since=0), 0).items() if job]
+def test_reconcile_makes_a_job_and_leaves_no_machine(fixture: FleetFixture) -> None:
+    fixture.job = fixture.scene.submit(briefs(30)).job_id
+    until_done(fixture)
+    assert fixture.scene.states(fixture.job) == {"done": 30}
+    assert_costs_match(fixture)
+    (cost,) = [c for job, c in costs_by_job(fixture.farm.usage(ended_since=0), 0).items() if job]
     assert cost.tracks == 30
     assert cost.work > 0
 
 
-def test_machines_are_told_whom_else_to_trust(world: FleetFixture, tmp_path: Path) -> None:
+def test_reconcile_passes_the_ca_to_machines(fixture: FleetFixture, tmp_path: Path) -> None:
     authority = certificates(tmp_path / "certificates").authority
-    world.fleet = world.another_fleet(ca_file=authority)
-    world.job = world.scene.submit(briefs(8)).job_id
-    world.step(MANDATE)
-    machine, *_ = world.account.running()
+    fixture.fleet = fixture.new_reconciler(ca_file=authority)
+    fixture.job = fixture.scene.submit(briefs(8)).job_id
+    fixture.step(POLICY)
+    machine, *_ = fixture.account.running()
     assert unpack_ca(machine.env) == authority.read_text()
 
 
-def test_what_the_provider_charged_in_the_end_is_the_bill(world: FleetFixture) -> None:
+def test_reconcile_replaces_the_estimate_by_the_providers_charge(fixture: FleetFixture) -> None:
     """RunPod reports its charges; for Vast nothing is documented."""
-    account = world.account
+    account = fixture.account
     account.disk_share = Fraction(1, 10)
-    world.job = world.scene.submit(briefs(30)).job_id
-    until_done(world)
-    charged, reckoned = float(account.bill()), books_of(world).bill
-    assert charged > 1.05 * reckoned
-    world.step(MANDATE, seconds=COMPLETE_S - 600)
-    assert books_of(world).bill == reckoned, "the bill may not be complete"
-    account.befall("billing", *[Mishap.SERVER_ERROR] * ATTEMPTS)
+    fixture.job = fixture.scene.submit(briefs(30)).job_id
+    until_done(fixture)
+    charged, estimated = float(account.bill()), breakdown_of(fixture).bill
+    assert charged > 1.05 * estimated
+    fixture.step(POLICY, seconds=COMPLETE_S - 600)
+    assert breakdown_of(fixture).bill == estimated, "the bill may not be complete"
+    account.inject("billing", *[Fault.SERVER_ERROR] * ATTEMPTS)
     for hours in (1, 2):
-        before = books_of(world)
-        world.step(MANDATE, seconds=3600)
-        if hours == 2 and world.provider.name == "runpod":
-            assert books_of(world).bill == pytest.approx(charged, abs=1e-6)
-            added = books_of(world).spent_on(CostCategory.WASTE) - before.spent_on(
+        before = breakdown_of(fixture)
+        fixture.step(POLICY, seconds=3600)
+        if hours == 2 and fixture.provider.name == "runpod":
+            assert breakdown_of(fixture).bill == pytest.approx(charged, abs=1e-6)
+            added = breakdown_of(fixture).dollars(CostCategory.WASTE) - before.dollars(
                 CostCategory.WASTE
             )
-            assert added == pytest.approx(charged - reckoned, abs=1e-6)
+            assert added == pytest.approx(charged - estimated, abs=1e-6)
         else:
-            assert books_of(world) == before
+            assert breakdown_of(fixture) == before
 
 
-def test_a_machine_that_never_boots_is_replaced(world: FleetFixture) -> None:
-    world.fleet = world.another_fleet(patience={"boot": 100})
-    world.account.boot_seconds = 1e6
-    world.job = world.scene.submit(briefs(8)).job_id
-    world.step(MANDATE)
-    (late,) = world.account.running()
-    world.account.boot_seconds = 20
-    until_done(world)
-    (replaced, *others) = world.rentals()
+def test_reconcile_replaces_a_machine_that_never_boots(fixture: FleetFixture) -> None:
+    fixture.fleet = fixture.new_reconciler(timeouts={"boot_timeout_seconds": 100})
+    fixture.account.boot_seconds = 1e6
+    fixture.job = fixture.scene.submit(briefs(8)).job_id
+    fixture.step(POLICY)
+    (late,) = fixture.account.running()
+    fixture.account.boot_seconds = 20
+    until_done(fixture)
+    (replaced, *others) = fixture.rentals()
     assert (replaced.status.provider_id, bool(others)) == (late.id, True)
     assert "no worker joined" in replaced.status.reason
-    the_books_are_right(world)
+    assert_costs_match(fixture)
 
 
-@pytest.mark.parametrize("world", ["runpod"], indirect=True)
-def test_a_budget_is_kept_whatever_the_deadline_asks_for(world: FleetFixture) -> None:
-    world.job = world.scene.submit(briefs(400), budget=0.05).job_id
+@pytest.mark.parametrize("fixture", ["runpod"], indirect=True)
+def test_reconcile_keeps_the_budget_over_the_deadline(fixture: FleetFixture) -> None:
+    fixture.job = fixture.scene.submit(briefs(400), budget=0.05).job_id
     for _ in range(120):
-        world.step(replace(MANDATE, budget=0.05))
-        if world.rentals() and not any(rental.is_open for rental in world.rentals()):
+        fixture.step(replace(POLICY, budget=0.05))
+        if fixture.rentals() and not any(rental.is_open for rental in fixture.rentals()):
             break
-    assert world.account.running() == []
-    assert 0.02 < float(world.account.bill()) <= 0.05
+    assert fixture.account.running() == []
+    assert 0.02 < float(fixture.account.bill()) <= 0.05
 
 
-@pytest.mark.parametrize("world", ["runpod"], indirect=True)
-def test_a_budget_remembers_what_was_spent_days_ago(world: FleetFixture) -> None:
-    world.account.boot_seconds = 600
-    world.job = world.scene.submit(briefs(8)).job_id
-    until_done(world)
-    world.live(3 * DAY)
-    world.job = world.scene.submit(briefs(4, word="later")).job_id
-    spent = bill(world.rentals(), world.account.clock.now)
-    long = replace(MANDATE, budget=spent, window=30 * DAY)
-    (demand,) = world.farm.fleet_state(ended_since=0.0).demands
-    assert not world.fleet.propose(long, demand)["tiny"].rent
-    assert not world.step(long).decisions["tiny"].rent
-    assert world.step(replace(long, window=DAY)).decisions["tiny"].rent
+@pytest.mark.parametrize("fixture", ["runpod"], indirect=True)
+def test_reconcile_counts_spending_within_the_budget_window(fixture: FleetFixture) -> None:
+    fixture.account.boot_seconds = 600
+    fixture.job = fixture.scene.submit(briefs(8)).job_id
+    until_done(fixture)
+    fixture.live(3 * DAY)
+    fixture.job = fixture.scene.submit(briefs(4, word="later")).job_id
+    spent = total_cost(fixture.rentals(), fixture.account.clock.now)
+    long = replace(POLICY, budget=spent, budget_window_seconds=30 * DAY)
+    (demand,) = fixture.farm.fleet_state(ended_since=0.0).demands
+    assert not fixture.fleet.propose(long, demand)["tiny"].rent
+    assert not fixture.step(long).decisions["tiny"].rent
+    assert fixture.step(replace(long, budget_window_seconds=DAY)).decisions["tiny"].rent
 
 
-@pytest.mark.parametrize("world", ["runpod"], indirect=True)
-def test_a_job_for_which_no_machine_can_be_paid_is_ended(world: FleetFixture) -> None:
-    job = world.job = world.scene.submit(briefs(4)).job_id
-    poor = replace(MANDATE, purpose=job, model_set="tiny", only=True, budget=1e-6)
-    with Pacing(world.fleet, world.farm, poor, lambda: False, 0.01) as pacing:
+@pytest.mark.parametrize("fixture", ["runpod"], indirect=True)
+def test_background_rounds_end_a_job_without_money_for_a_machine(fixture: FleetFixture) -> None:
+    job = fixture.job = fixture.scene.submit(briefs(4)).job_id
+    poor = replace(POLICY, purpose=job, model_set="tiny", is_exclusive=True, budget=1e-6)
+    with BackgroundRounds(fixture.fleet, fixture.farm, poor, lambda: False, 0.01) as rounds:
         wait_until(
-            lambda: world.farm.job(job).state is JobState.OUT_OF_BUDGET,
+            lambda: fixture.farm.job(job).state is JobState.OUT_OF_BUDGET,
             timeout_s=20,
             what="the job is out of budget",
         )
-        assert not pacing(0)
-    assert world.account.machines == {}
+        assert not rounds(0)
+    assert fixture.account.machines == {}
 
 
-@pytest.mark.parametrize("world", ["runpod"], indirect=True)
-def test_a_fleet_process_that_wakes_up_late_changes_nothing(world: FleetFixture) -> None:
-    world.job = world.scene.submit(briefs(8)).job_id
-    world.step(MANDATE)
-    sleeper, world.fleet = world.fleet, world.another_fleet()
-    world.live(61)
-    world.step(MANDATE)
-    before, machine_count = world.rentals(), len(world.account.machines)
+@pytest.mark.parametrize("fixture", ["runpod"], indirect=True)
+def test_reconcile_after_a_lost_lease_changes_nothing(fixture: FleetFixture) -> None:
+    fixture.job = fixture.scene.submit(briefs(8)).job_id
+    fixture.step(POLICY)
+    sleeper, fixture.fleet = fixture.fleet, fixture.new_reconciler()
+    fixture.live(61)
+    fixture.step(POLICY)
+    before, machine_count = fixture.rentals(), len(fixture.account.machines)
     with pytest.raises(NotFleetLeader):
-        sleeper.round(MANDATE)
-    assert (world.rentals(), len(world.account.machines)) == (before, machine_count)
+        sleeper.reconcile(POLICY)
+    assert (fixture.rentals(), len(fixture.account.machines)) == (before, machine_count)
 
 
-def test_everything_that_goes_wrong_costs_no_track_and_no_machine(world: FleetFixture) -> None:
-    account = world.account
+def test_reconcile_through_all_failures_loses_no_track_and_no_machine(
+    fixture: FleetFixture,
+) -> None:
+    account = fixture.account
     account.linger_seconds = 40
-    world.job = world.scene.submit(briefs(80)).job_id
-    account.befall("create", Mishap.NO_CAPACITY, Mishap.HANGS_UP_AFTER, Mishap.DONE_TWICE)
-    account.befall("offers", Mishap.RATE_LIMITED)
+    fixture.job = fixture.scene.submit(briefs(80)).job_id
+    account.inject("create", Fault.NO_CAPACITY, Fault.HANGS_UP_AFTER, Fault.DONE_TWICE)
+    account.inject("offers", Fault.RATE_LIMITED)
     for _ in range(12):
-        world.step(MANDATE)
-    victims = [m for m in account.running() if m.id in world.rigs]
-    if world.provider.name == "vast":
+        fixture.step(POLICY)
+    victims = [m for m in account.running() if m.id in fixture.simulated_workers]
+    if fixture.provider.name == "vast":
         account.outbid(victims[0].id)
     else:
         account.vanish(victims[0].id)
-    account.befall("terminate", Mishap.SERVER_ERROR, Mishap.SERVER_ERROR)
+    account.inject("terminate", Fault.SERVER_ERROR, Fault.SERVER_ERROR)
     for _ in range(4):
-        world.step(MANDATE)
+        fixture.step(POLICY)
     account.down = True
     for _ in range(15):  # five minutes
-        world.step(MANDATE)
+        fixture.step(POLICY)
     account.down = False
-    until_done(world)
-    assert world.scene.states(world.job) == {"done": 80}
-    assert len({rental.tag for rental in world.rentals()}) >= 3
-    the_books_are_right(world)
+    until_done(fixture)
+    assert fixture.scene.states(fixture.job) == {"done": 80}
+    assert len({rental.tag for rental in fixture.rentals()}) >= 3
+    assert_costs_match(fixture)
     assert float(account.bill()) <= 5.0

@@ -19,7 +19,7 @@ from tests.scheduler.api_fixture import API_KEY, ApiFixture
 from tests.scheduler.farm_fixture import FarmFixture, briefs
 from tests.servers.process import Process
 from tests.servers.scripted_http import scripted_server
-from trackfarm_fleet.billing.job_costs import together
+from trackfarm_fleet.billing.job_costs import total_breakdown
 from trackfarm_fleet.providers.runpod import RunPodProvider
 from trackfarm_fleet.rentals.tags import Tags
 from trackfarm_fleet.scheduler_client import FleetClient
@@ -27,12 +27,14 @@ from trackfarm_scheduler.db.database import Database
 
 STEP_S = 0.1
 LIFE_S = 60.0
-TOLD = {
-    "RULES": '{"horizon": 600, "hold": 0.2, "idle": 0.5, "drain": 1}',
-    "PATIENCE": '{"appear": 2, "vanish": 2, "boot": 20, "silence": 10, "drain": 10,'
-    ' "ask_again": 0.5}',
+SETTINGS = {
+    "RULES": '{"horizon_seconds": 600, "min_hold_seconds": 0.2, "idle_timeout_seconds": 0.5,'
+    ' "drain_seconds": 1}',
+    "TIMEOUTS": '{"create_timeout_seconds": 2, "missing_timeout_seconds": 2,'
+    ' "boot_timeout_seconds": 20, "heartbeat_timeout_seconds": 10, "drain_timeout_seconds": 10,'
+    ' "terminate_retry_seconds": 0.5}',
     "TICK_SECONDS": "0.2",
-    "TERM_SECONDS": "1",
+    "LEASE_SECONDS": "1",
     "MAX_MACHINES": "1",
     "IMAGE": "registry.example/worker:1",
     "RUNPOD_KEY": runpod.KEY,
@@ -80,8 +82,8 @@ class Stage:
         key, prefix = SecretStr(runpod.KEY), Tags(farm.fleet_lease().farm).prefix
         provider = RunPodProvider(key, prefix=prefix, url=provider_url)
         opened.callback(provider.close)
-        self.world = FleetFixture(api, farm, self.account, provider, "tiny")
-        settings = {f"TRACKFARM_FLEET_{name}": value for name, value in TOLD.items()}
+        self.fixture = FleetFixture(api, farm, self.account, provider, "tiny")
+        settings = {f"TRACKFARM_FLEET_{name}": value for name, value in SETTINGS.items()}
         settings |= {"TRACKFARM_URL": farm_url, "TRACKFARM_API_KEY": API_KEY}
         settings |= {"TRACKFARM_FLEET_RUNPOD_URL": provider_url}
         self._env = {**os.environ, **settings}
@@ -106,21 +108,21 @@ class Stage:
         until = time.monotonic() + LIFE_S
         while not done():
             assert time.monotonic() < until, self.log.read_text()[-3000:]
-            self.world.live(STEP_S)
+            self.fixture.live(STEP_S)
 
     def live_to_the_end(self) -> None:
         """Run until a job is done and its machine returned, with kills on the way."""
         until = time.monotonic() + LIFE_S
         while time.monotonic() < until:
-            self.world.live(STEP_S)
+            self.fixture.live(STEP_S)
             if not self.fleet.is_running:
                 self.fleet = self.start()
-            if self.world.is_done() and self._is_over():
+            if self.fixture.is_done() and self._is_over():
                 return
         raise AssertionError(f"{self.wire.heard[-20:]}\n{self.log.read_text()[-3000:]}")
 
     def _is_over(self) -> bool:
-        rentals = self.world.rentals()
+        rentals = self.fixture.rentals()
         return bool(rentals) and not any(rental.is_open for rental in rentals)
 
 
@@ -131,40 +133,42 @@ def stage(api: ApiFixture, tmp_path: Path) -> Iterator[Stage]:
 
 
 def survives(stage: Stage, name: str, *, after: bool) -> None:
-    stage.world.job = stage.world.scene.submit(briefs(8)).job_id
+    stage.fixture.job = stage.fixture.scene.submit(briefs(8)).job_id
     stage.wire.moment = (name, after)
     stage.live_to_the_end()
     assert stage.wire.moment is None, f"{name} never came: {sorted(set(stage.wire.heard))}"
     account = stage.account
     assert account.running() == [], "an orphan"
     assert len(account.machines) == 1, "a machine was rented twice"
-    assert stage.world.scene.states(stage.world.job) == {"done": 8}
-    bill = together(stage.world.farm.usage(ended_since=0), time.time()).bill
+    assert stage.fixture.scene.states(stage.fixture.job) == {"done": 8}
+    bill = total_breakdown(stage.fixture.farm.usage(ended_since=0), time.time()).bill
     assert bill == pytest.approx(float(account.bill()), abs=0.01)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.soak
-def test_killed_at_any_step_it_goes_on(stage: Stage, step: str, *, after: bool) -> None:
+def test_fleet_process_killed_at_any_step_continues(
+    stage: Stage, step: str, *, after: bool
+) -> None:
     survives(stage, step, after=after)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("returning", [False, True], ids=["left", "returned"])
-def test_told_to_end_it_leaves_its_rentals_unless_it_is_to_return_them(
+def test_fleet_process_on_exit_leaves_its_rentals_or_returns_them(
     stage: Stage, *, returning: bool
 ) -> None:
     stage.restart(RETURN_ALL=str(returning).lower())
-    stage.world.job = stage.world.scene.submit(briefs(4000)).job_id
-    stage.live_until(lambda: bool(stage.world.rigs))
+    stage.fixture.job = stage.fixture.scene.submit(briefs(4000)).job_id
+    stage.live_until(lambda: bool(stage.fixture.simulated_workers))
     stage.fleet.terminate()
     stage.live_until(lambda: not stage.fleet.is_running)
     assert bool(stage.account.running()) is not returning
     assert ("rentals_still_open" in stage.log.read_text()) is not returning
-    assert all(rental.is_open is not returning for rental in stage.world.rentals())
-    assert stage.world.farm.fleet_lease().seconds == 0, "another process may lead at once"
+    assert all(rental.is_open is not returning for rental in stage.fixture.rentals())
+    assert stage.fixture.farm.fleet_lease().seconds == 0, "another process may lead at once"
 
 
-def test_killed_when_a_machine_was_made_it_finds_that_machine(stage: Stage) -> None:
+def test_fleet_process_killed_after_create_finds_the_machine(stage: Stage) -> None:
     survives(stage, "create", after=True)

@@ -1,11 +1,11 @@
-"""Small farms on which much goes wrong."""
+"""Small farms with many failures."""
 
 from dataclasses import replace
 
 from trackfarm.planning import CardGroup, built_in_prices, parse_fleet
 from trackfarm_sim.farm import SimFarm
 from trackfarm_sim.policies import POLICIES
-from trackfarm_sim.sampled_inputs import draw
+from trackfarm_sim.sampled_inputs import sample_inputs
 from trackfarm_sim.scenario import SimScenario
 
 
@@ -24,7 +24,7 @@ ROTTEN = replace(MIXED, poisoned=0.01, bad_machines=0.1)
 
 
 def run_farm(scenario: SimScenario, seed: int, policy: str = "trackfarm") -> SimFarm:
-    """A farm that has run to its end, with everything it did."""
-    farm = SimFarm(draw(scenario, seed), POLICIES[policy](), keeps_stretches=True)
+    """Return a farm that has run to its end and kept its intervals."""
+    farm = SimFarm(sample_inputs(scenario, seed), POLICIES[policy](), keeps_intervals=True)
     farm.run()
     return farm

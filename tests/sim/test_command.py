@@ -1,4 +1,4 @@
-"""`python -m trackfarm_sim`, as it is typed."""
+"""`python -m trackfarm_sim` on the command line."""
 
 import json
 import os
@@ -22,30 +22,30 @@ def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_table_by_default() -> None:
+def test_simulate_prints_a_table_by_default() -> None:
     done = simulate(*SMALL, "--policy", "trackfarm", "--policy", "shards of 8")
     assert done.returncode == 0, done.stderr
     assert "trackfarm" in done.stdout
     assert "shards of 8" in done.stdout
 
 
-def test_everything_as_json(tmp_path: Path) -> None:
+def test_simulate_prints_json_and_writes_plots(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     done = simulate(*SMALL, "--policy", "trackfarm", "--json", "--pictures", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    (trial,) = json.loads(done.stdout)["trials"]
-    assert [run["done"] for run in trial["runs"]] == [300, 300]
-    assert trial["mean_ratio"] > 1.0
+    (replication,) = json.loads(done.stdout)["trials"]
+    assert [run["done"] for run in replication["runs"]] == [300, 300]
+    assert replication["mean_ratio"] > 1.0
     for name in ("timeline.png", "comparison.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_market_on_which_the_scaler_rents() -> None:
+def test_simulate_market_lets_the_autoscaler_rent() -> None:
     done = simulate("--market", "--tracks", "200", "--seeds", "1", "--deadline", "1h", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["in_time"] == 1
-    assert answer["seasons"][0]["rentals"]
+    assert answer["episodes"][0]["rentals"]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_market_on_which_the_scaler_rents() -> None:
         ("--market", "--policy", "trackfarm"),
     ],
 )
-def test_what_plays_no_part_is_refused(options: tuple[str, ...]) -> None:
+def test_simulate_rejects_options_without_effect(options: tuple[str, ...]) -> None:
     done = simulate(*options)
     assert done.returncode == 2
     assert "has no effect" in done.stderr
@@ -70,7 +70,7 @@ def test_what_plays_no_part_is_refused(options: tuple[str, ...]) -> None:
         ("--model-set", "huge", "tiny"),
     ],
 )
-def test_what_is_unknown_is_named(option: str, value: str, hint: str) -> None:
+def test_simulate_names_known_values_for_an_unknown_one(option: str, value: str, hint: str) -> None:
     done = simulate(option, value)
     assert done.returncode == 2
     assert hint in done.stderr

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fleet.fakes import runpod, vast
-from tests.fleet.fakes.account import Account, Mishap
+from tests.fleet.fakes.account import Account, Fault
 from tests.servers.scripted_http import scripted_server
 from trackfarm_worker import self_terminate
 
@@ -53,7 +53,7 @@ def test_terminate_ends_only_this_machine(provider: RentedMachines) -> None:
 def test_terminate_retries_while_the_provider_fails(provider: RentedMachines) -> None:
     rental = provider.rental()
     assert rental is not None
-    provider.account.befall("terminate", *[Mishap.SERVER_ERROR] * 8, Mishap.HANGS_UP_BEFORE)
+    provider.account.inject("terminate", *[Fault.SERVER_ERROR] * 8, Fault.HANGS_UP_BEFORE)
     assert self_terminate.terminate(rental, wait=provider.wait)
     assert provider.running() == [provider.other.id]
 

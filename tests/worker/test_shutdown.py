@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.fleet.fakes import runpod
-from tests.fleet.fakes.account import Account, Mishap
+from tests.fleet.fakes.account import Account, Fault
 from tests.servers.process import wait_until
 from tests.servers.scripted_http import scripted_server
 from trackfarm_worker.settings import ABANDONED, CANNOT_CONTINUE
@@ -98,7 +98,7 @@ def test_drain_ends_a_hanging_process(seconds: float) -> None:
 def test_abandoned_worker_ends_its_rental_although_the_provider_fails_at_first(how: str) -> None:
     account = Account()
     machine = account.rent(tag="tf-hotel-1", gpu="L4", gpus=1, price=0.4, env={})
-    account.befall("terminate", *[Mishap.SERVER_ERROR] * 5)
+    account.inject("terminate", *[Fault.SERVER_ERROR] * 5)
     with scripted_server(runpod.FakeRunPod(account).reply) as server:
         code, _ = drain(how, 0.2, PROVIDER=server.url, **runpod.inside(machine))
     assert code == ABANDONED

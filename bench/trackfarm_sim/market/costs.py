@@ -1,43 +1,45 @@
 """Costs of simulated rentals by category, from the fleet's own ledger."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from trackfarm_fleet.billing.ledger import BusySpan, CostBreakdown, RentalCosting, account_of
-from trackfarm_sim.market.sim_provider import Holding
-from trackfarm_sim.meters import SimStretch as Computed
-
-HOUR = 3600.0
-
-
-def dollars(holding: Holding, now: float) -> float:
-    """Return the $ until now in floating point, for decisions; the accounts are exact."""
-    end = now if holding.ended_at is None else holding.ended_at
-    ends = [*(rate.start for rate in holding.rates[1:]), end]
-    spans = zip(holding.rates, ends, strict=True)
-    return sum(rate.price_per_hour * max(stop - rate.start, 0.0) / HOUR for rate, stop in spans)
+from trackfarm.protocol.fleet import BusyInterval
+from trackfarm_fleet.autoscaler.estimates import HOUR
+from trackfarm_fleet.billing.ledger import CostBreakdown, RentalCosting, breakdown_of
+from trackfarm_sim.market.sim_provider import SimRental
+from trackfarm_sim.meters import ComputeInterval
 
 
-def accounts(holdings: Iterable[Holding], computed: Sequence[Computed]) -> list[CostBreakdown]:
+def dollars(rental: SimRental, now: float) -> float:
+    """Return the $ until now in floating point, for decisions; the breakdowns are exact."""
+    end = now if rental.ended_at is None else rental.ended_at
+    ends = [*(price.at for price in rental.prices[1:]), end]
+    spans = zip(rental.prices, ends, strict=True)
+    return sum(price.price_per_hour * max(stop - price.at, 0.0) / HOUR for price, stop in spans)
+
+
+def breakdowns(
+    rentals: Iterable[SimRental], computed: Sequence[ComputeInterval]
+) -> list[CostBreakdown]:
     """Return one cost breakdown per rental; all rentals have ended."""
-    busy: dict[int, list[BusySpan]] = {}
-    for stretch in computed:
-        busy.setdefault(stretch.slot, []).extend(_parts(stretch))
-    return [account_of(_stay(holding, busy)) for holding in holdings]
+    busy: dict[int, list[BusyInterval]] = {}
+    for interval in computed:
+        busy.setdefault(interval.slot, []).extend(_busy(interval))
+    return [breakdown_of(_costing(rental, busy.get(rental.number, ()))) for rental in rentals]
 
 
-def _stay(holding: Holding, busy: Mapping[int, Sequence[BusySpan]]) -> RentalCosting:
-    assert holding.ended_at is not None
+def _costing(rental: SimRental, busy: Sequence[BusyInterval]) -> RentalCosting:
+    assert rental.ended_at is not None
     return RentalCosting(
-        start=holding.created_at,
-        end=holding.ended_at,
-        joined_at=holding.joined_at,
-        rates=holding.rates,
-        busy={0: busy.get(holding.number, ())},
+        start=rental.created_at,
+        end=rental.ended_at,
+        joined_at=rental.joined_at,
+        prices=rental.prices,
+        busy={0: busy},
     )
 
 
-def _parts(stretch: Computed) -> Iterable[BusySpan]:
-    """Split a stretch; its lost seconds are counted at its end."""
-    kept_until = stretch.end - stretch.lost
-    yield BusySpan(stretch.start, kept_until, kept=True)
-    yield BusySpan(kept_until, stretch.end, kept=False)
+def _busy(interval: ComputeInterval) -> Iterable[BusyInterval]:
+    """Split an interval; its lost seconds are counted at its end."""
+    kept_until = interval.end - interval.lost
+    yield BusyInterval(start=interval.start, end=kept_until, kept=True, job=None)
+    yield BusyInterval(start=kept_until, end=interval.end, kept=False, job=None)

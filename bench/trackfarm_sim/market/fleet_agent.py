@@ -7,17 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from trackfarm.model_sets import ModelSet, model_set
+from trackfarm.model_sets import model_set
 from trackfarm.planning.demand import TierDemand
 from trackfarm.planning.prices import Prices
 from trackfarm.speed_model import SpeedModel
-from trackfarm_fleet.autoscaler.boot_time import BootTimeModel
-from trackfarm_fleet.autoscaler.estimates import (
-    backlog_of,
-    candidate_of,
-    machine_of,
-    relative_speed,
-)
+from trackfarm_fleet.autoscaler.estimates import Estimator
 from trackfarm_fleet.autoscaler.models import (
     Candidate,
     MachineState,
@@ -28,185 +22,171 @@ from trackfarm_fleet.autoscaler.models import (
 )
 from trackfarm_fleet.autoscaler.scaler import scale
 from trackfarm_fleet.providers.base import Instance, InstanceState, MachineOffer, NoCapacity
-from trackfarm_fleet.rentals import state_machine as life
 from trackfarm_fleet.rentals.models import Observation, RentalRecord, Timeouts, WorkerObservation
+from trackfarm_fleet.rentals.state_machine import (
+    advance,
+    after_create,
+    after_terminate_request,
+    is_terminate_due,
+)
 from trackfarm_sim.farm import SimFarm
-from trackfarm_sim.ledger import State
+from trackfarm_sim.ledger import TrackProgress
 from trackfarm_sim.market.costs import dollars
 from trackfarm_sim.market.market_machines import SPAN
-from trackfarm_sim.market.sim_provider import Exchange, Holding
+from trackfarm_sim.market.sim_provider import SimProvider, SimRental
 
 
 @dataclass(frozen=True, slots=True)
 class FleetOptions:
-    """Limits of the operator: `deadline` in seconds and `budget` in $, None for no limit."""
+    """Limits of the operator: `deadline_seconds`, and `budget` in $; None for no limit."""
 
     rules: ScalingRules
-    deadline: float | None = None
+    deadline_seconds: float | None = None
     budget: float | None = None
-    patience: Timeouts = field(default_factory=Timeouts)
+    timeouts: Timeouts = field(default_factory=Timeouts)
 
     @property
-    def target(self) -> float:
+    def target_seconds(self) -> float:
         """Seconds within which the work should be done."""
-        return self.rules.horizon if self.deadline is None else self.deadline
+        if self.deadline_seconds is None:
+            return self.rules.horizon_seconds
+        return self.deadline_seconds
 
 
-class Steward:
-    """The simulated fleet process. A worker's `speed` is the scheduler's estimate."""
+class FleetAgent:
+    """The simulated fleet process."""
 
     def __init__(
-        self, farm: SimFarm, exchange: Exchange, prices: Prices, wishes: FleetOptions
+        self, farm: SimFarm, provider: SimProvider, prices: Prices, options: FleetOptions
     ) -> None:
         self._farm = farm
-        self._exchange = exchange
-        self._prices = prices
-        self._wishes = wishes
-        self._kind: ModelSet = model_set(farm.scenario.model_set)
-        self._boots = BootTimeModel.of(prices.rental.boot_minutes)
-        self._rentals: dict[str, RentalRecord] = {}
-        self._expected: dict[str, float] = {}
-        self._unwanted: set[str] = set()
-        self._refused: set[str] = set()
-        self._busy_at: dict[str, float] = {}
+        self._provider = provider
+        self._terms = prices.rental
+        self._options = options
+        self._kind = model_set(farm.scenario.model_set)
         # GPUs are compared on the whole catalog: the mix of its rest changes little over time.
-        works = farm.works
-        self._catalog = TierDemand(0, dict(zip(works.shapes, works.counts.tolist(), strict=True)))
-        self._speeds: dict[str, float] = {}
-        self._appraised: dict[MachineOffer, Candidate | None] = {}
-        self.decisions: list[tuple[float, ScalingDecision]] = []
+        shapes, counts = farm.workload.shapes, farm.workload.counts.tolist()
+        catalog = TierDemand(0, dict(zip(shapes, counts, strict=True)))
+        self._estimator = Estimator(self._kind, [catalog], SpeedModel, self._terms)
+        self._candidates: dict[MachineOffer, Candidate | None] = {}
+        self._records: dict[str, RentalRecord] = {}
+        self._planned_ready_seconds: dict[str, float] = {}
+        self._release_reasons: dict[str, str] = {}
+        self._avoided: set[str] = set()  # ids of offers, and hosts
+        self._busy_at: dict[str, float] = {}
 
     @property
-    def open(self) -> list[RentalRecord]:
-        return [rental for rental in self._rentals.values() if rental.is_open]
+    def open_rentals(self) -> list[RentalRecord]:
+        return [record for record in self._records.values() if record.is_open]
 
     def tick(self, now: float) -> None:
         """Observe, decide, act, and repeat while a machine is open or work can still be done."""
-        self._farm.settle_all(now)
-        shown = self._exchange.instances(now)
-        for rental in self.open:
-            self._look(rental, shown.get(rental.tag), now)
-        decision = scale(self._situation(shown, now), self._wishes.rules)
-        self.decisions.append((now, decision))
-        self._carry_out(decision, now)
-        if self.open or not (self._farm.is_over or self._is_hopeless(now)):
-            self._farm.agenda.at(now + decision.again_in(self._wishes.rules), self.tick)
+        self._farm.process_reports(now)
+        instances = self._provider.instances(now)
+        for record in self.open_rentals:
+            self._advance(record, instances.get(record.tag), now)
+        rules = self._options.rules
+        decision = scale(self._inputs(instances, now), rules)
+        self._act(decision, now)
+        if self.open_rentals or not (self._farm.is_over or self._is_hopeless(now)):
+            self._farm.events.schedule(now + decision.next_in_seconds(rules), self.tick)
 
     def _is_hopeless(self, now: float) -> bool:
         """Return True if, with no machine left, the budget is used up or the drawn market has
         ended."""
-        return self._wishes.budget is not None or now > SPAN
+        return self._options.budget is not None or now > SPAN
 
     # observation
 
-    def _look(self, rental: RentalRecord, instance: Instance | None, now: float) -> None:
-        holding = self._exchange.holdings[rental.tag]
-        sight = Observation(
+    def _advance(self, record: RentalRecord, instance: Instance | None, now: float) -> None:
+        tag, timeouts = record.tag, self._options.timeouts
+        rental = self._provider.rentals[tag]
+        observation = Observation(
             at=now,
             listed_at=now,
             instance=instance,
-            worker=_worker_sight(holding, now),
-            wanted=rental.tag not in self._unwanted,
+            worker=_observe_worker(rental, now),
+            release_reason=self._release_reasons.get(tag, ""),
         )
-        after = life.observed(rental, sight, self._wishes.patience)
+        after = advance(record, observation, timeouts)
         if instance is not None and instance.state is InstanceState.BROKEN:
-            self._refused |= {holding.lot.host} - {""}
-        if life.must_ask_to_end(after, now, self._wishes.patience):
-            self._exchange.terminate(rental.tag, now)
-            after = life.asked_to_end(after, now)
-        self._rentals[rental.tag] = after
+            self._avoided |= {rental.machine.host} - {""}
+        if is_terminate_due(after, now, timeouts):
+            self._provider.terminate(tag, now)
+            after = after_terminate_request(after, now)
+        self._records[tag] = after
 
-    def _situation(self, shown: Mapping[str, Instance], now: float) -> ScalingInput:
-        bags = self._bags()
-        deadline, budget = self._wishes.deadline, self._wishes.budget
+    def _inputs(self, instances: Mapping[str, Instance], now: float) -> ScalingInput:
+        deadline, budget = self._options.deadline_seconds, self._options.budget
+        unfinished = Estimator(self._kind, self._unfinished(), SpeedModel, self._terms)
+        offers = (o for o in self._provider.offers(now) if not self._avoided & {o.id, o.host})
+        candidates = map(self._candidate, offers)
         return ScalingInput(
-            backlog=backlog_of(bags, self._waiting(), kind=self._kind, speed_of=SpeedModel),
-            machines=[self._machine(rental, shown.get(rental.tag), now) for rental in self.open],
-            candidates=self._candidates(now),
-            deadline=None if deadline is None else max(deadline - now, 0.0),
+            backlog=unfinished.backlog(self._waiting()),
+            machines=[self._machine(r, instances.get(r.tag), now) for r in self.open_rentals],
+            candidates=[candidate for candidate in candidates if candidate is not None],
+            deadline_seconds=None if deadline is None else max(deadline - now, 0.0),
             budget=None if budget is None else budget - self._spent(now),
         )
 
     def _spent(self, now: float) -> float:
-        return sum(dollars(holding, now) for holding in self._exchange.holdings.values())
+        return sum(dollars(rental, now) for rental in self._provider.rentals.values())
 
-    def _bags(self) -> list[TierDemand]:
+    def _unfinished(self) -> list[TierDemand]:
         if self._farm.is_over:
             return []
-        return self._counted(self._farm.ledger.state < State.DONE)
+        return self._demand(self._farm.ledger.state < TrackProgress.DONE)
 
     def _waiting(self) -> Mapping[int, int]:
-        waiting = self._counted(self._farm.ledger.state == State.PENDING)
-        return {bag.vram: bag.tracks for bag in waiting}
+        waiting = self._demand(self._farm.ledger.state == TrackProgress.PENDING)
+        return {tier.vram: tier.tracks for tier in waiting}
 
-    def _counted(self, chosen: NDArray[np.bool_]) -> list[TierDemand]:
-        works = self._farm.works
-        counts = np.bincount(works.shape_of[chosen], minlength=len(works.shapes)).tolist()
-        rows = [row for row in zip(works.shapes, works.min_vram, counts, strict=True) if row[2]]
+    def _demand(self, tracks: NDArray[np.bool_]) -> list[TierDemand]:
+        workload = self._farm.workload
+        shapes, min_vram = workload.shapes, workload.min_vram
+        counts = np.bincount(workload.shape_of[tracks], minlength=len(shapes)).tolist()
+        rows = [row for row in zip(shapes, min_vram, counts, strict=True) if row[2]]
         tiers = sorted({vram for _, vram, _ in rows})
         return [TierDemand(t, {shape: n for shape, vram, n in rows if vram == t}) for t in tiers]
 
-    def _machine(self, rental: RentalRecord, instance: Instance | None, now: float) -> MachineState:
-        holding = self._exchange.holdings[rental.tag]
-        desk = holding.desk
-        if desk is not None and desk.load:
-            self._busy_at[rental.tag] = now
-        idle_since = self._busy_at.get(rental.tag, rental.joined_at or now)
-        return machine_of(
-            rental,
+    def _candidate(self, offer: MachineOffer) -> Candidate | None:
+        if offer not in self._candidates:
+            margin = self._options.rules.bid_margin
+            self._candidates[offer] = self._estimator.candidate(offer, bid_margin=margin)
+        return self._candidates[offer]
+
+    def _machine(self, record: RentalRecord, instance: Instance | None, now: float) -> MachineState:
+        rental = self._provider.rentals[record.tag]
+        worker = rental.worker
+        if worker is not None and worker.load:
+            self._busy_at[record.tag] = now
+        return self._estimator.machine(
+            record,
             instance,
-            vram=holding.lot.card.vram,
-            speed=self._speed(rental.gpu) * (desk.speed if desk is not None else 1.0),
-            boot=self._expected[rental.tag],
-            boots=self._boots,
-            idle=now - idle_since,
-            bid=holding.bid,
+            vram=rental.machine.card.vram,
+            speed=worker.speed if worker is not None else 1.0,
+            planned_ready_seconds=self._planned_ready_seconds[record.tag],
+            idle_seconds=now - self._busy_at.get(record.tag, record.joined_at or now),
+            bid=rental.bid,
             at=now,
         )
 
-    def _speed(self, gpu: str) -> float:
-        if gpu not in self._speeds:
-            self._speeds[gpu] = relative_speed(
-                gpu, [self._catalog], kind=self._kind, speed_of=SpeedModel
-            )
-        return self._speeds[gpu]
-
-    def _candidates(self, now: float) -> list[Candidate]:
-        offers = (offer for offer in self._exchange.offers(now) if not self._is_refused(offer))
-        candidates = (self._candidate(offer) for offer in offers)
-        return [candidate for candidate in candidates if candidate is not None]
-
-    def _is_refused(self, offer: MachineOffer) -> bool:
-        return offer.id in self._refused or offer.host in self._refused
-
-    def _candidate(self, offer: MachineOffer) -> Candidate | None:
-        if offer not in self._appraised:
-            self._appraised[offer] = candidate_of(
-                offer,
-                [self._catalog],
-                kind=self._kind,
-                speed_of=SpeedModel,
-                rental=self._prices.rental,
-                raise_by=self._wishes.rules.raise_by,
-            )
-        return self._appraised[offer]
-
     # actions
 
-    def _carry_out(self, decision: ScalingDecision, now: float) -> None:
-        for back in decision.give_back:
-            self._unwanted.add(back.tag)
-            desk = self._exchange.holdings[back.tag].desk
-            if desk is not None:
-                desk.is_draining = True
-        for bid in decision.bids:
-            self._exchange.change_bid(bid.tag, bid.price_per_hour, now)
+    def _act(self, decision: ScalingDecision, now: float) -> None:
+        for release in decision.release:
+            self._release_reasons[release.tag] = release.reason
+            worker = self._provider.rentals[release.tag].worker
+            if worker is not None:
+                worker.is_draining = True
+        for bid in decision.bid_changes:
+            self._provider.change_bid(bid.tag, bid.price_per_hour, now)
         for rent in decision.rent:
             self._rent(rent, now)
 
     def _rent(self, rent: RentOffer, now: float) -> None:
-        offer, tag = rent.candidate.offer, f"tf-sim-{len(self._rentals):016d}"
-        row = RentalRecord(
+        offer, tag = rent.candidate.offer, f"tf-sim-{len(self._records):016d}"
+        record = RentalRecord(
             id=tag,
             tag=tag,
             provider=offer.provider,
@@ -216,16 +196,17 @@ class Steward:
             intended_at=now,
             since=now,
         )
-        answer = self._exchange.create(tag, offer, rent.bid, now)
+        answer = self._provider.create(tag, offer, rent.bid, now)
         if isinstance(answer, NoCapacity):
-            self._refused.add(offer.id)
-        self._rentals[tag] = life.created(row, answer, now)
-        self._expected[tag] = rent.candidate.ready_in
+            self._avoided.add(offer.id)
+        self._records[tag] = after_create(record, answer, now)
+        self._planned_ready_seconds[tag] = rent.candidate.ready_in_seconds
 
 
-def _worker_sight(holding: Holding, now: float) -> WorkerObservation | None:
-    if holding.joined_at is None:
+def _observe_worker(rental: SimRental, now: float) -> WorkerObservation | None:
+    if rental.joined_at is None:
         return None
-    desk, silent_since = holding.desk, holding.silent_since
-    silent = now - silent_since if silent_since is not None else 0.0
-    return WorkerObservation(silent, left=desk is not None and desk.is_draining and not desk.load)
+    worker, silent_since = rental.worker, rental.silent_since
+    silent_seconds = now - silent_since if silent_since is not None else 0.0
+    has_left = worker is not None and worker.is_draining and not worker.load
+    return WorkerObservation(silent_seconds, has_left)

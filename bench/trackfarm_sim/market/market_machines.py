@@ -8,22 +8,27 @@ from enum import StrEnum
 import numpy as np
 
 from trackfarm.planning.prices import BootMinutes, CardPrice, Prices
-from trackfarm_sim.market.market_params import Auction, Habits, MarketHabits, Range, Spread
-from trackfarm_sim.market.price_paths import Course
+from trackfarm_fleet.autoscaler.estimates import HOUR, MEGABITS
+from trackfarm_sim.market.market_params import (
+    AuctionParams,
+    Lognormal,
+    MarketParams,
+    ProviderParams,
+    Uniform,
+)
+from trackfarm_sim.market.price_paths import PricePath
 from trackfarm_sim.speed_noise import BLOCKS
 
-HOUR = 3600.0
 SPAN = 24 * HOUR  # for which customers and auctions are drawn; nothing changes after it
 REGIONS = ("us", "ca", "de", "se", "pl", "tw")
-MEGABITS = 8.0  # per megabyte
 _NINE_IN_TEN = 1.2816  # standard deviations
 
 Interval = tuple[float, float]
 
 
-class Fate(StrEnum):
-    """Fate of a rented machine: it works, its provider reports it as broken, or its worker never
-    joins and no error is reported."""
+class BootOutcome(StrEnum):
+    """Outcome of renting a machine: it works, its provider reports it as broken, or its worker
+    never joins and no error is reported."""
 
     WORKS = "works"
     BROKEN = "broken"
@@ -31,13 +36,13 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Lot:
-    """One machine with one GPU. `price` in $ an hour on demand; `line` is the offered bandwidth in
-    Mbit/s, `pace` the real one in MB/s; `boot` in seconds; `factor` its true speed relative to its
-    GPU type, at the `phase` of the speed noise. Other customers have it during the `taken`
-    intervals. It dies, or is reported as broken, `life` seconds after it was rented. `auction`: the
-    winning price over time, infinite while another customer has the whole machine; None without
-    bids. `resume`: seconds until it works again after a stop. `boots_free`: only its disk is billed
+class MarketMachine:
+    """One machine with one GPU. `price` in $ an hour on demand; `bandwidth_mbps` as offered,
+    `download` the real rate in MB/s; `factor` its true speed relative to its GPU type, at the
+    `phase` of the speed noise. Other customers have it during the `occupied` intervals. It dies, or
+    is reported as broken, `life_seconds` after it was rented. `auction`: the winning price over
+    time, infinite while another customer has the whole machine; None without bids.
+    `restart_seconds`: until it works again after a stop. `free_boot`: only its disk is billed
     during the boot."""
 
     id: str
@@ -45,134 +50,141 @@ class Lot:
     card: CardPrice
     price: float
     region: str
-    line: float | None
-    pace: float
-    boot: float
+    bandwidth_mbps: float | None
+    download: float
+    boot_seconds: float
     factor: float
     phase: int
-    fate: Fate
+    outcome: BootOutcome
     is_phantom: bool
-    life: float
-    taken: Sequence[Interval]
-    auction: Course | None
-    resume: float
-    boots_free: bool
+    life_seconds: float
+    occupied: Sequence[Interval]
+    auction: PricePath | None
+    restart_seconds: float
+    free_boot: bool
 
     @property
     def host(self) -> str:
         """Name of the host, one per machine; empty for RunPod, which does not name hosts."""
-        return f"host-{self.id}" if self.line is not None else ""
+        return f"host-{self.id}" if self.bandwidth_mbps is not None else ""
 
     def is_free(self, time: float) -> bool:
-        return not any(start <= time < end for start, end in self.taken)
+        return not any(start <= time < end for start, end in self.occupied)
 
-    def loading(self, download_gb: float) -> float:
+    def download_seconds(self, download_gb: float) -> float:
         """Return the seconds to download a model set."""
-        return 1000 * download_gb / self.pace
+        return 1000 * download_gb / self.download
 
 
-def draw_lots(habits: MarketHabits, prices: Prices, spread: float, seed: int) -> list[Lot]:
-    """Draw a market; deterministic for the same seed. `spread`: sigma of a machine's speed within
-    its GPU type."""
+def draw_machines(
+    market: MarketParams, prices: Prices, speed_sigma: float, seed: int
+) -> list[MarketMachine]:
+    """Draw a market; deterministic for the same seed. `speed_sigma` is that of a machine's speed
+    within its GPU type."""
     rng = np.random.default_rng([seed, 4 << 32])
-    lots: list[Lot] = []
-    for provider in sorted(habits.stock):
-        for gpu, mean in habits.stock[provider].items():
+    machines: list[MarketMachine] = []
+    for provider in sorted(market.stock):
+        for gpu, mean in market.stock[provider].items():
             card = prices.card(gpu)
             for number in range(int(rng.poisson(mean))) if card else ():
                 assert card is not None
                 name = f"{provider}-{card.name.replace(' ', '')}-{number}"
-                lots.append(_lot(name, provider, card, habits, prices, spread, rng))
-    return lots
+                machines.append(_draw(name, provider, card, market, prices, speed_sigma, rng))
+    return machines
 
 
-def _lot(
+def _draw(
     name: str,
     provider: str,
     card: CardPrice,
-    market: MarketHabits,
+    market: MarketParams,
     prices: Prices,
-    spread: float,
+    speed_sigma: float,
     rng: np.random.Generator,
-) -> Lot:
-    habits = market.of(provider)
-    price = card.price * _lognormal(habits.price, rng)
-    line = _lognormal(habits.line, rng)
-    delivered = _between(habits.delivered, rng)
-    pace = (line * delivered if line else delivered) / MEGABITS
-    boot = _boot(prices.rental.boot_minutes, market.boot, rng)
-    taken = list(_taken(habits, rng))
-    fate = _fate(habits, rng)
-    life = float(rng.exponential(HOUR / habits.losses)) if habits.losses else math.inf
-    return Lot(
+) -> MarketMachine:
+    # The order of the draws determines the market of a seed.
+    params = market.of(provider)
+    price = card.price * _lognormal(params.price, rng)
+    bandwidth = _lognormal(params.bandwidth_mbps, rng)
+    delivered = _uniform(params.delivered, rng)
+    download = (bandwidth * delivered if bandwidth else delivered) / MEGABITS
+    boot_seconds = _boot_seconds(prices.rental.boot_minutes, market.boot_minutes, rng)
+    occupied = list(_occupied(params, rng))
+    outcome = _outcome(params, rng)
+    losses = params.losses_per_hour
+    life_seconds = float(rng.exponential(HOUR / losses)) if losses else math.inf
+    return MarketMachine(
         id=name,
         provider=provider,
         card=card,
         price=price,
-        region=str(rng.choice(REGIONS)) if line else "",
-        line=line or None,
-        pace=min(pace, habits.most),
-        boot=boot,
-        factor=float(rng.lognormal(-spread * spread / 2, spread)),
+        region=str(rng.choice(REGIONS)) if bandwidth else "",
+        bandwidth_mbps=bandwidth or None,
+        download=min(download, params.max_download),
+        boot_seconds=boot_seconds,
+        factor=float(rng.lognormal(-speed_sigma * speed_sigma / 2, speed_sigma)),
         phase=int(rng.integers(BLOCKS)),
-        fate=fate,
-        is_phantom=bool(rng.random() < habits.phantom),
-        life=float(rng.uniform(60, 300)) if fate is Fate.BROKEN else life,
-        taken=taken,
-        auction=_course(price, taken, market.auction, rng) if provider == "vast" else None,
-        resume=_between(market.auction.resume, rng),
-        boots_free=habits.boots_free,
+        outcome=outcome,
+        is_phantom=bool(rng.random() < params.phantom_share),
+        life_seconds=(
+            float(rng.uniform(60, 300)) if outcome is BootOutcome.BROKEN else life_seconds
+        ),
+        occupied=occupied,
+        auction=_price_path(price, occupied, market.auction, rng) if provider == "vast" else None,
+        restart_seconds=_uniform(market.auction.restart_seconds, rng),
+        free_boot=params.free_boot,
     )
 
 
-def _fate(habits: Habits, rng: np.random.Generator) -> Fate:
-    if rng.random() >= habits.dead:
-        return Fate.WORKS
-    return Fate.BROKEN if rng.random() < 0.5 else Fate.SILENT
+def _outcome(params: ProviderParams, rng: np.random.Generator) -> BootOutcome:
+    if rng.random() >= params.dead_share:
+        return BootOutcome.WORKS
+    return BootOutcome.BROKEN if rng.random() < 0.5 else BootOutcome.SILENT
 
 
-def _boot(minutes: BootMinutes, limits: Range, rng: np.random.Generator) -> float:
-    """Return seconds; one in ten is below `minutes.low` and one in ten above `minutes.high`."""
-    middle = math.log(minutes.low * minutes.high) / 2
-    sigma = math.log(minutes.high / minutes.low) / (2 * _NINE_IN_TEN)
-    drawn = float(rng.lognormal(middle, sigma))
-    return 60 * min(max(drawn, limits.low), limits.high)
+def _boot_seconds(minutes: BootMinutes, limits: Uniform, rng: np.random.Generator) -> float:
+    """Draw a boot time; one in ten is below `minutes.low` and one in ten above `minutes.high`."""
+    log_mean = math.log(minutes.low * minutes.high) / 2
+    log_sigma = math.log(minutes.high / minutes.low) / (2 * _NINE_IN_TEN)
+    boot_minutes = float(rng.lognormal(log_mean, log_sigma))
+    return 60 * min(max(boot_minutes, limits.low), limits.high)
 
 
-def _taken(habits: Habits, rng: np.random.Generator) -> Iterator[Interval]:
+def _occupied(params: ProviderParams, rng: np.random.Generator) -> Iterator[Interval]:
     """Yield the intervals in which other customers have it. The chance at the start is the same as
     at any other time."""
-    if habits.takers <= 0:
+    rate, hours = params.customers_per_hour, params.customer_hours
+    if rate <= 0:
         return
-    occupied = habits.takers * habits.stay / (1 + habits.takers * habits.stay)
-    time = 0.0 if rng.random() < occupied else float(rng.exponential(HOUR / habits.takers))
+    share = rate * hours / (1 + rate * hours)
+    time = 0.0 if rng.random() < share else float(rng.exponential(HOUR / rate))
     while time < SPAN:
-        end = time + float(rng.exponential(HOUR * habits.stay))
+        end = time + float(rng.exponential(HOUR * hours))
         yield time, end
-        time = end + float(rng.exponential(HOUR / habits.takers))
+        time = end + float(rng.exponential(HOUR / rate))
 
 
-def _course(
-    price: float, taken: Sequence[Interval], auction: Auction, rng: np.random.Generator
-) -> Course:
-    first = price * _between(auction.share, rng)
-    changes = int(rng.poisson(auction.changes * SPAN / HOUR))
+def _price_path(
+    price: float, occupied: Sequence[Interval], auction: AuctionParams, rng: np.random.Generator
+) -> PricePath:
+    first = price * _uniform(auction.price_share, rng)
+    changes = int(rng.poisson(auction.changes_per_hour * SPAN / HOUR))
     times = [0.0, *np.sort(rng.uniform(0, SPAN, changes)).tolist()]
-    levels = [
-        min(first * _lognormal(Spread(median=1, sigma=auction.sigma), rng), price) for _ in times
-    ]
-    levels[0] = first
-    bids = Course(times, levels)
-    starts = sorted({*times, *(moment for interval in taken for moment in interval)})
-    is_taken = [any(a <= at < b for a, b in taken) for at in starts]
-    return Course(
-        starts, [math.inf if g else bids.at(at) for at, g in zip(starts, is_taken, strict=True)]
+    spread = Lognormal(median=1, sigma=auction.sigma)
+    prices = [min(first * _lognormal(spread, rng), price) for _ in times]
+    prices[0] = first
+    bids = PricePath(times, prices)
+    starts = sorted({*times, *(moment for interval in occupied for moment in interval)})
+    is_occupied = [any(a <= at < b for a, b in occupied) for at in starts]
+    return PricePath(
+        starts,
+        [math.inf if taken else bids.at(at) for at, taken in zip(starts, is_occupied, strict=True)],
     )
 
 
-def _lognormal(spread: Spread, rng: np.random.Generator) -> float:
+def _lognormal(spread: Lognormal, rng: np.random.Generator) -> float:
     return spread.median * float(rng.lognormal(0.0, spread.sigma))
 
 
-def _between(limits: Range, rng: np.random.Generator) -> float:
+def _uniform(limits: Uniform, rng: np.random.Generator) -> float:
     return float(rng.uniform(limits.low, limits.high))

@@ -1,4 +1,4 @@
-"""Parameters of a market, as data."""
+"""Parameters of a market, as data; `market.toml` explains them."""
 
 import tomllib
 from collections.abc import Mapping
@@ -12,56 +12,52 @@ class _MarketModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Spread(_MarketModel):
-    """A lognormal variable."""
-
+class Lognormal(_MarketModel):
     median: float = Field(ge=0)
     sigma: float = Field(ge=0)
 
 
-class Range(_MarketModel):
-    """A uniform variable."""
-
+class Uniform(_MarketModel):
     low: float = Field(ge=0)
     high: float = Field(ge=0)
 
 
-class Habits(_MarketModel):
-    """Parameters of one provider's machines; see `market.toml` for the units."""
+class ProviderParams(_MarketModel):
+    """Parameters of one provider's machines."""
 
-    price: Spread
-    dead: float = Field(ge=0, le=1)
-    phantom: float = Field(ge=0, le=1)
-    losses: float = Field(ge=0)
-    takers: float = Field(ge=0)
-    stay: float = Field(gt=0)
-    line: Spread
-    delivered: Range
-    most: float = Field(gt=0)
-    boots_free: bool
+    price: Lognormal
+    dead_share: float = Field(ge=0, le=1)
+    phantom_share: float = Field(ge=0, le=1)
+    losses_per_hour: float = Field(ge=0)
+    customers_per_hour: float = Field(ge=0)
+    customer_hours: float = Field(gt=0)
+    bandwidth_mbps: Lognormal
+    delivered: Uniform
+    max_download: float = Field(gt=0)
+    free_boot: bool
 
 
-class Auction(_MarketModel):
-    share: Range
-    changes: float = Field(ge=0)
+class AuctionParams(_MarketModel):
+    price_share: Uniform
+    changes_per_hour: float = Field(ge=0)
     sigma: float = Field(ge=0)
-    disk: float = Field(ge=0)
-    resume: Range
+    disk_price: float = Field(ge=0)
+    restart_seconds: Uniform
 
 
-class MarketHabits(_MarketModel):
+class MarketParams(_MarketModel):
     stock: Mapping[str, Mapping[str, float]]
-    vast: Habits
-    runpod: Habits
-    auction: Auction
-    boot: Range
+    vast: ProviderParams
+    runpod: ProviderParams
+    auction: AuctionParams
+    boot_minutes: Uniform
 
-    def of(self, provider: str) -> Habits:
+    def of(self, provider: str) -> ProviderParams:
         return self.vast if provider == "vast" else self.runpod
 
 
 @cache
-def built_in_habits() -> MarketHabits:
+def built_in_params() -> MarketParams:
     """Return the shipped parameters."""
     text = (files("trackfarm_sim.market") / "market.toml").read_text()
-    return MarketHabits.model_validate(tomllib.loads(text))
+    return MarketParams.model_validate(tomllib.loads(text))

@@ -6,7 +6,7 @@ just its winning price at each moment. All machines together make the work for t
 linear program (the multiple-choice knapsack's; Sinha and Zoltners, Operations Research 27, 1979,
 which also shows that its greedy solution is exact), in which the last machine may be taken in part.
 So no set of whole machines is cheaper, except one that waits for an auction that it has lost. With
-the last machine taken whole it is a plan that can be executed (`clairvoyant.py`).
+the last machine taken whole it is a plan that can be executed (`oracle.py`).
 """
 
 import math
@@ -18,18 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trackfarm.planning.prices import CardPrice
-from trackfarm_sim.market.market_machines import HOUR, Fate, Lot
-from trackfarm_sim.sampled_inputs import World
+from trackfarm_fleet.autoscaler.estimates import HOUR
+from trackfarm_sim.market.market_machines import BootOutcome, MarketMachine
+from trackfarm_sim.sampled_inputs import SampledInputs
 
 Floats = NDArray[np.float64]
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Stint:
+class PlannedRental:
     """A machine from `start` to `end` in seconds, at auction or on demand."""
 
-    lot: Lot
+    machine: MarketMachine
     start: float
     end: float
     is_auction: bool
@@ -41,7 +42,7 @@ class MachineUse:
 
     work: float
     cost: float
-    stint: Stint
+    planned: PlannedRental
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,12 @@ class _Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Hindsight:
+class OfflineBound:
     """The bound. `knows_speeds`: the true speed of each machine is known, not just that of its GPU
     type."""
 
-    world: World
-    lots: Sequence[Lot]
+    inputs: SampledInputs
+    machines: Sequence[MarketMachine]
     download_gb: float
     knows_speeds: bool = True
 
@@ -68,78 +69,85 @@ class Hindsight:
         them."""
         return _cheapest(self._steps(until), self._work)
 
-    def plan(self, until: float, reserve: float) -> list[Stint] | None:
+    def plan(self, until: float, reserve: float) -> list[PlannedRental] | None:
         """Return a plan of whole machines that could make (1 + `reserve`) of the work; None if the
         market cannot."""
         remaining = (1 + reserve) * self._work
-        last: dict[str, Stint] = {}
+        last: dict[str, PlannedRental] = {}
         for step in self._steps(until):
             if remaining <= 0:
                 break
             remaining -= step.work
-            last[step.use.stint.lot.id] = step.use.stint
+            last[step.use.planned.machine.id] = step.use.planned
         return list(last.values()) if remaining <= 0 else None
 
     @property
     def _work(self) -> float:
-        return float(self._worth @ self.world.works.counts)
+        return float(self._track_weights @ self.inputs.workload.counts)
 
     @property
-    def _worth(self) -> Floats:
+    def _track_weights(self) -> Floats:
         """Weight of a track of each shape: the seconds that it would take one GPU of each type
         together."""
-        return np.asarray(1 / sum(1 / seconds for seconds in self.world.seconds.values()))
+        return np.asarray(1 / sum(1 / seconds for seconds in self.inputs.seconds.values()))
 
     def _steps(self, until: float) -> list[_Step]:
         """Return the steps, cheapest work first. A machine's later steps cost more than its earlier
         ones."""
-        useful = (lot for lot in self.lots if lot.fate is Fate.WORKS and not lot.is_phantom)
+        useful = (
+            machine
+            for machine in self.machines
+            if machine.outcome is BootOutcome.WORKS and not machine.is_phantom
+        )
         steps = [
             step
-            for lot in useful
-            if (rate := self._rate(lot.card)) > 0
-            for step in _hull(list(self._uses(lot, rate, until)))
+            for machine in useful
+            if (rate := self._rate(machine.card)) > 0
+            for step in _hull(list(self._uses(machine, rate, until)))
         ]
         return sorted(steps, key=lambda step: step.cost / step.work)
 
     def _rate(self, card: CardPrice) -> float:
         """Return the weight of tracks per second of a GPU of this type, for the fitting shape that
         it is best at; 0 if none fits."""
-        fits = np.array(self.world.works.min_vram) <= card.vram
-        return float((self._worth / self.world.seconds[card.name])[fits].max(initial=0.0))
+        fits = np.array(self.inputs.workload.min_vram) <= card.vram
+        rates = self._track_weights / self.inputs.seconds[card.name]
+        return float(rates[fits].max(initial=0.0))
 
-    def _uses(self, lot: Lot, rate: float, until: float) -> Iterator[MachineUse]:
+    def _uses(self, machine: MarketMachine, rate: float, until: float) -> Iterator[MachineUse]:
         """Yield every use that could be optimal: from any moment at which something changes to any
         later one."""
-        moments = sorted({0.0, *(end for _, end in lot.taken)})
-        changes = list(lot.auction.starts) if lot.auction is not None else []
+        moments = sorted({0.0, *(end for _, end in machine.occupied)})
+        changes = list(machine.auction.starts) if machine.auction is not None else []
         for start in sorted({*moments, *changes}):
-            if start >= until or not lot.is_free(start):
+            if start >= until or not machine.is_free(start):
                 continue
-            latest = min(until, start + lot.life)
-            paid_from = start + lot.boot if lot.boots_free else start
-            paid = lot.price * max(latest - paid_from, 0.0) / HOUR
-            yield self._use(Stint(lot, start, latest, is_auction=False), rate, paid)
-            yield from self._bids(lot, rate, start, latest)
+            latest = min(until, start + machine.life_seconds)
+            billed_from = start + machine.boot_seconds if machine.free_boot else start
+            cost = machine.price * max(latest - billed_from, 0.0) / HOUR
+            yield self._use(PlannedRental(machine, start, latest, is_auction=False), rate, cost)
+            yield from self._bids(machine, rate, start, latest)
 
-    def _bids(self, lot: Lot, rate: float, start: float, latest: float) -> Iterator[MachineUse]:
-        paid = 0.0
-        paid_from = start + lot.boot if lot.boots_free else start
-        for begin, end, level in lot.auction.spans(start, latest) if lot.auction else ():
-            if math.isinf(level):
+    def _bids(
+        self, machine: MarketMachine, rate: float, start: float, latest: float
+    ) -> Iterator[MachineUse]:
+        cost = 0.0
+        billed_from = start + machine.boot_seconds if machine.free_boot else start
+        for begin, end, price in machine.auction.spans(start, latest) if machine.auction else ():
+            if math.isinf(price):
                 return
-            paid += level * max(end - max(begin, paid_from), 0.0) / HOUR
-            yield self._use(Stint(lot, start, end, is_auction=True), rate, paid)
+            cost += price * max(end - max(begin, billed_from), 0.0) / HOUR
+            yield self._use(PlannedRental(machine, start, end, is_auction=True), rate, cost)
 
-    def _use(self, stint: Stint, rate: float, cost: float) -> MachineUse:
-        lot, end = stint.lot, stint.end
-        ready = stint.start + lot.boot + lot.loading(self.download_gb)
+    def _use(self, planned: PlannedRental, rate: float, cost: float) -> MachineUse:
+        machine, end = planned.machine, planned.end
+        ready = planned.start + machine.boot_seconds + machine.download_seconds(self.download_gb)
         if end <= ready:
-            return MachineUse(0.0, cost, stint)
+            return MachineUse(0.0, cost, planned)
         if not self.knows_speeds:
-            return MachineUse(rate * (end - ready), cost, stint)
-        span = self.world.weather.work(lot.phase, np.array([ready, end]))
-        return MachineUse(rate * lot.factor * float(span[1] - span[0]), cost, stint)
+            return MachineUse(rate * (end - ready), cost, planned)
+        done = self.inputs.speed_noise.work(machine.phase, np.array([ready, end]))
+        return MachineUse(rate * machine.factor * float(done[1] - done[0]), cost, planned)
 
 
 def _hull(uses: Sequence[MachineUse]) -> list[_Step]:

@@ -1,4 +1,4 @@
-"""Seasons as a table and as JSON."""
+"""Episodes as a table and as JSON."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -10,51 +10,87 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from trackfarm_fleet.billing.ledger import CostCategory
-from trackfarm_sim.market.episode import Season, SeasonOutcome
+from trackfarm_sim.market.episode import Episode, EpisodeOutcome
 from trackfarm_sim.tables import clock
 
-Of = Callable[[SeasonOutcome], float]
+_Value = Callable[[EpisodeOutcome], float]
+_Format = Callable[[float], str]
 
 
-def table_of(outcomes: Sequence[SeasonOutcome]) -> Table:
-    """Return the mean and the worst season of each number."""
+def table_of(outcomes: Sequence[EpisodeOutcome]) -> Table:
+    """Return the mean and the worst episode of each number."""
     table = Table("", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("mean", justify="right")
     table.add_column("worst", justify="right")
-    for name, of, words in _ROWS:
-        values = [of(outcome) for outcome in outcomes]
-        table.add_row(name, words(fmean(values)), words(max(values)))
-    table.add_row(*_over_the_clairvoyant(outcomes))
+    for name, value_of, text_of in _ROWS:
+        values = [value_of(outcome) for outcome in outcomes]
+        table.add_row(name, text_of(fmean(values)), text_of(max(values)))
+    table.add_row(*_over_the_oracle(outcomes))
     in_time = sum(outcome.is_in_time for outcome in outcomes)
     table.add_row("in time", f"{in_time} of {len(outcomes)}", "")
-    table.add_row("rentals", _kinds(outcomes), "", style="dim")
+    table.add_row("rentals", _rentals_text(outcomes), "", style="dim")
     return table
 
 
-def _over_the_clairvoyant(outcomes: Sequence[SeasonOutcome]) -> tuple[str, str, str]:
-    """Summarize the seasons in which a plan of the oracle was in time."""
-    name = "over a clairvoyant on the same market"
-    ratios = [r for outcome in outcomes if (r := outcome.clairvoyant_ratio) is not None]
+def as_json(episode: Episode, outcomes: Sequence[EpisodeOutcome]) -> dict[str, Any]:
+    """Return all results, episode by episode."""
+    return {
+        "scenario": asdict(episode.scenario),
+        "options": asdict(episode.options),
+        "market": episode.market.model_dump(mode="json"),
+        "in_time": sum(outcome.is_in_time for outcome in outcomes),
+        "mean_cost": fmean(outcome.cost for outcome in outcomes),
+        "mean_market_ratio": fmean(outcome.market_ratio for outcome in outcomes),
+        "mean_offline_ratio": fmean(outcome.offline_ratio for outcome in outcomes),
+        "mean_oracle_ratio": _mean_of_known(o.oracle_ratio for o in outcomes),
+        "episodes": [_outcome_document(outcome) for outcome in outcomes],
+    }
+
+
+def _outcome_document(outcome: EpisodeOutcome) -> dict[str, Any]:
+    return asdict(outcome) | {
+        "in_time": outcome.is_in_time,
+        "offline_ratio": outcome.offline_ratio,
+        "market_ratio": outcome.market_ratio,
+        "oracle_ratio": outcome.oracle_ratio,
+    }
+
+
+def _mean_of_known(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _over_the_oracle(outcomes: Sequence[EpisodeOutcome]) -> tuple[str, str, str]:
+    """Summarize the episodes in which a plan of the oracle was in time."""
+    name = "over the oracle on the same market"
+    ratios = [r for outcome in outcomes if (r := outcome.oracle_ratio) is not None]
     return (name, _times(fmean(ratios)), _times(max(ratios))) if ratios else (name, "", "")
 
 
-def _excess(use: str) -> tuple[str, Of, Callable[[float], str]]:
+def _rentals_text(outcomes: Sequence[EpisodeOutcome]) -> str:
+    """Return the average number of machines of each GPU type in an episode, the most frequent
+    first."""
+    gpus: Counter[str] = Counter()
+    for outcome in outcomes:
+        gpus.update(outcome.rentals)
+    parts = (f"{count / len(outcomes):.1f} {gpu}" for gpu, count in gpus.most_common())
+    return ", ".join(parts)
+
+
+def _spent(category: CostCategory) -> tuple[str, _Value, _Format]:
+    return f"  {category.value}", lambda outcome: outcome.spent[category.value], _money
+
+
+def _excess(category: CostCategory) -> tuple[str, _Value, _Format]:
     """Return a row with the $ spent on a category beyond the oracle's."""
 
-    def over(outcome: SeasonOutcome) -> float:
-        return outcome.spent[use] - outcome.clairvoyant[use] if outcome.clairvoyant else 0.0
+    def over(outcome: EpisodeOutcome) -> float:
+        if not outcome.oracle:
+            return 0.0
+        return outcome.spent[category.value] - outcome.oracle[category.value]
 
-    return f"  more {use} than a clairvoyant", over, _money
-
-
-def _kinds(outcomes: Sequence[SeasonOutcome]) -> str:
-    """Return the average number of machines of each GPU type in a season, the most frequent
-    first."""
-    kinds: Counter[str] = Counter()
-    for outcome in outcomes:
-        kinds.update(outcome.rentals)
-    parts = (f"{count / len(outcomes):.1f} {gpu}" for gpu, count in kinds.most_common())
-    return ", ".join(parts)
+    return f"  more {category.value} than the oracle", over, _money
 
 
 def _money(amount: float) -> str:
@@ -69,50 +105,14 @@ def _number(value: float) -> str:
     return f"{value:.1f}"
 
 
-def _spent(use: str) -> tuple[str, Of, Callable[[float], str]]:
-    return f"  {use}", lambda o: o.spent[use], _money
-
-
-_ROWS: Sequence[tuple[str, Of, Callable[[float], str]]] = (
-    ("time", lambda o: o.makespan, clock),
-    ("cost", lambda o: o.cost, _money),
-    _spent("work"),
-    _spent("boot"),
-    _spent("idle"),
-    _spent("waste"),
-    ("over knowing the market's future", lambda o: o.forecast_ratio, _times),
-    ("over knowing every machine's speed too", lambda o: o.ratio, _times),
-    *(_excess(use.value) for use in CostCategory),
-    ("outbid", lambda o: float(o.outbids), _number),
-    ("died", lambda o: float(o.losses), _number),
-    ("refused", lambda o: float(o.refusals), _number),
+_ROWS: Sequence[tuple[str, _Value, _Format]] = (
+    ("time", lambda outcome: outcome.makespan, clock),
+    ("cost", lambda outcome: outcome.cost, _money),
+    *map(_spent, CostCategory),
+    ("over knowing the market's future", lambda outcome: outcome.market_ratio, _times),
+    ("over knowing every machine's speed too", lambda outcome: outcome.offline_ratio, _times),
+    *map(_excess, CostCategory),
+    ("outbid", lambda outcome: float(outcome.outbids), _number),
+    ("died", lambda outcome: float(outcome.losses), _number),
+    ("refused", lambda outcome: float(outcome.refusals), _number),
 )
-
-
-def as_json(season: Season, outcomes: Sequence[SeasonOutcome]) -> dict[str, Any]:
-    """Return all results, season by season."""
-    return {
-        "scenario": asdict(season.scenario),
-        "wishes": asdict(season.wishes),
-        "habits": season.habits.model_dump(mode="json"),
-        "in_time": sum(outcome.is_in_time for outcome in outcomes),
-        "mean_cost": fmean(outcome.cost for outcome in outcomes),
-        "mean_forecast_ratio": fmean(outcome.forecast_ratio for outcome in outcomes),
-        "mean_ratio": fmean(outcome.ratio for outcome in outcomes),
-        "mean_clairvoyant_ratio": _mean_of_known(o.clairvoyant_ratio for o in outcomes),
-        "seasons": [_season(outcome) for outcome in outcomes],
-    }
-
-
-def _mean_of_known(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
-
-
-def _season(outcome: SeasonOutcome) -> dict[str, Any]:
-    return asdict(outcome) | {
-        "in_time": outcome.is_in_time,
-        "ratio": outcome.ratio,
-        "forecast_ratio": outcome.forecast_ratio,
-        "clairvoyant_ratio": outcome.clairvoyant_ratio,
-    }

@@ -8,24 +8,24 @@ from collections.abc import Sequence
 
 from trackfarm_scheduler.policy.models import NewShard, WaitingTrack
 from trackfarm_sim.policies.rules import PolicyRules, SimDecision, SimView
-from trackfarm_sim.sim_worker import Desk
+from trackfarm_sim.sim_worker import SimWorker
 
 CELERY_OVERHEAD = 0.5  # engine seconds between two tasks: fetch, decode, upload, acknowledge
 PIPELINED = 2  # shards per worker, for policies with prefetching
 
 
-def _shard(desk: Desk, tracks: Sequence[WaitingTrack]) -> NewShard:
-    expected = sum(desk.seconds(track.shape) for track in tracks)
-    return NewShard(desk.id, desk.id, "job", tuple(t.id for t in tracks), expected)
+def _shard(worker: SimWorker, tracks: Sequence[WaitingTrack]) -> NewShard:
+    expected_seconds = sum(worker.seconds(track.shape) for track in tracks)
+    return NewShard(worker.id, worker.id, "job", tuple(t.id for t in tracks), expected_seconds)
 
 
 def _deal(farm: SimView, size: int, depth: int) -> SimDecision:
     """Assign the next tracks, `size` at a time, to workers with a free slot, idle ones first."""
-    desks = [d for d in farm.desks.values() if d.died_at is None]  # the dead pull nothing
-    places = [d for ahead in range(depth) for d in desks if d.ahead <= ahead]
+    alive = [worker for worker in farm.workers.values() if worker.died_at is None]
+    places = [worker for ahead in range(depth) for worker in alive if worker.ahead <= ahead]
     waiting = farm.ledger.window(size * len(places))
     cuts = [waiting[i : i + size] for i in range(0, len(waiting), size)]
-    return SimDecision([_shard(desk, cut) for desk, cut in zip(places, cuts, strict=False)])
+    return SimDecision([_shard(worker, cut) for worker, cut in zip(places, cuts, strict=False)])
 
 
 class OneTaskPerTrack:
@@ -38,7 +38,7 @@ class OneTaskPerTrack:
             overhead=CELERY_OVERHEAD,
             redelivered_after=redelivered_after,
             queues_all=True,
-            blames=False,
+            finds_bad_workers=False,
         )
 
     def decide(self, farm: SimView, now: float) -> SimDecision:
@@ -72,8 +72,8 @@ class StaticSplit:
     rules = PolicyRules()
 
     def decide(self, farm: SimView, now: float) -> SimDecision:
-        alive = [desk for desk in farm.desks.values() if desk.died_at is None]
-        free = {desk.machine.slot: desk for desk in alive if not desk.ahead}
+        alive = [worker for worker in farm.workers.values() if worker.died_at is None]
+        free = {worker.machine.slot: worker for worker in alive if not worker.ahead}
         if not free:
             return SimDecision()
         total, slots = farm.ledger.total, farm.scenario.machines

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from trackfarm_scheduler.policy.models import NewShard
-from trackfarm_sim.ledger import LossLedger
+from trackfarm_sim.ledger import TrackLedger
 from trackfarm_sim.scenario import SimScenario
-from trackfarm_sim.sim_worker import Desk
-from trackfarm_sim.workload import Works
+from trackfarm_sim.sim_worker import SimWorker
+from trackfarm_sim.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class PolicyRules:
     redelivered_after: float | None = None
     longest_first: bool = False
     queues_all: bool = False
-    blames: bool = True
+    finds_bad_workers: bool = True
 
     def messages(self, pending: int) -> int:
         """Return how many of the pending tracks wait in the broker."""
@@ -36,25 +36,25 @@ class PolicyRules:
 
 @dataclass(frozen=True, slots=True)
 class SimDecision:
-    """New shards. `again_after`: seconds until the next decision even if nothing happens."""
+    """New shards. `next_in_seconds`: time of the next decision even if nothing happens."""
 
     shards: list[NewShard] = field(default_factory=list)
     is_race: bool = False
-    again_after: float | None = None
+    next_in_seconds: float | None = None
 
 
 class SimView(Protocol):
     """The part of the farm that a policy may see."""
 
     scenario: SimScenario
-    works: Works
-    ledger: LossLedger
-    desks: dict[str, Desk]
+    workload: Workload
+    ledger: TrackLedger
+    workers: dict[str, SimWorker]
 
     def live_leases(self, track: int) -> int:
         """Return the number of live leases on a leased track."""
 
-    def settle_all(self, now: float) -> None:
+    def process_reports(self, now: float) -> None:
         """Process every report sent by now."""
 
 

@@ -3,19 +3,21 @@
 Gives the autoscaler each model set's share and collects its decisions.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from trackfarm.model_sets import ModelSet, model_set, model_sets
+from trackfarm.model_sets import model_set, model_sets
 from trackfarm.planning import Prices
-from trackfarm.planning.demand import TierDemand
-from trackfarm.planning.forecast import SpeedOf
 from trackfarm.protocol import fleet as fleet_api
-from trackfarm_fleet.autoscaler.boot_time import BootTimeModel
-from trackfarm_fleet.autoscaler.demand import backlog, bags_of, budget_of, deadline_of, learnt
-from trackfarm_fleet.autoscaler.estimates import HOUR, candidate_of, machine_of, relative_speed
+from trackfarm_fleet.autoscaler.demand import (
+    budget_of,
+    deadline_seconds_of,
+    speed_lookup,
+    tier_demands,
+)
+from trackfarm_fleet.autoscaler.estimates import HOUR, Estimator
 from trackfarm_fleet.autoscaler.models import (
-    Candidate,
     MachineState,
     Release,
     ScalingDecision,
@@ -26,168 +28,150 @@ from trackfarm_fleet.autoscaler.policy import RentalPolicy
 from trackfarm_fleet.autoscaler.scale_down import underperforming
 from trackfarm_fleet.autoscaler.scaler import scale
 from trackfarm_fleet.providers.base import Instance, MachineOffer
-from trackfarm_fleet.rentals.conversion import rental_of
-
-_Workers = Mapping[str, Sequence[fleet_api.RentedWorker]]
+from trackfarm_fleet.rentals.conversion import record_of
 
 
 @dataclass(frozen=True, slots=True)
 class FleetSnapshot:
-    """A consistent snapshot. `rows` are all rentals, `shown` the listed machines of open ones by
-    tag, `offers` the offers available; `at` is in seconds since 1970."""
+    """A consistent snapshot. `rentals` are all rentals, `workers` and `instances` (as listed by the
+    providers) those of open ones by tag, `offers` the offers available; `now` is in seconds since
+    1970."""
 
-    look: fleet_api.FleetState
-    rows: Sequence[fleet_api.RentalInfo]
-    workers: _Workers
-    shown: Mapping[str, Instance]
+    state: fleet_api.FleetState
+    rentals: Sequence[fleet_api.RentalInfo]
+    workers: Mapping[str, Sequence[fleet_api.RentedWorker]]
+    instances: Mapping[str, Instance]
     offers: Sequence[MachineOffer]
     prices: Prices
-    at: float
+    now: float
+
+    def open_rentals(self, policy: RentalPolicy, name: str) -> list[fleet_api.RentalInfo]:
+        """Return the open rentals for a model set that the policy includes."""
+        rentals = (r for r in self.rentals if r.is_open and r.plan.model_set == name)
+        return [rental for rental in rentals if policy.includes(rental)]
+
+    def demand(self, name: str) -> fleet_api.FleetDemand | None:
+        return next((d for d in self.state.demands if d.model_set == name), None)
+
+    def jobs(self, name: str) -> Sequence[fleet_api.JobLimits]:
+        demand = self.demand(name)
+        return demand.jobs if demand is not None else ()
 
 
-def needed(picture: FleetSnapshot, mandate: RentalPolicy) -> list[str]:
+def active_model_sets(snapshot: FleetSnapshot, policy: RentalPolicy) -> list[str]:
     """Return the model sets that need machines or have some."""
-    if mandate.only:
-        return [mandate.model_set]
-    names = {demand.model_set for demand in picture.look.demands}
-    names |= {r.plan.model_set for r in picture.rows if r.is_open and mandate.covers(r)}
-    if mandate.model_set and mandate.rules.min_machines:
-        names.add(mandate.model_set)
+    if policy.is_exclusive:
+        return [policy.model_set]
+    names = {demand.model_set for demand in snapshot.state.demands}
+    names |= {r.plan.model_set for r in snapshot.rentals if r.is_open and policy.includes(r)}
+    if policy.model_set and policy.rules.min_machines:
+        names.add(policy.model_set)
     return sorted(names & model_sets().keys())
 
 
-def decide(picture: FleetSnapshot, mandate: RentalPolicy) -> Iterator[tuple[str, ScalingDecision]]:
+def decide(snapshot: FleetSnapshot, policy: RentalPolicy) -> Iterator[tuple[str, ScalingDecision]]:
     """Yield a decision for each model set, nearest deadline first. Money allotted to one is not
     available to the next. Whatever is decided for one, the machines of the later ones are paid
     until the next decision, and for their shutdown after it."""
-    remaining = mandate.left(picture.rows, picture.at)
+    remaining = policy.remaining_budget(snapshot.rentals, snapshot.now)
     taken_offers: set[tuple[str, str]] = set()
-    names = sorted(needed(picture, mandate), key=lambda n: _urgency(picture, n))
-    open_ = {name: _open(picture, mandate, name) for name in names}
-    free_slots = mandate.rules.max_machines - sum(map(len, open_.values()))
+    names = sorted(active_model_sets(snapshot, policy), key=lambda name: _urgency(snapshot, name))
+    open_rentals = {name: snapshot.open_rentals(policy, name) for name in names}
+    free_slots = policy.rules.max_machines - sum(map(len, open_rentals.values()))
     for index, name in enumerate(names):
-        available = [o for o in picture.offers if (o.provider, o.id) not in taken_offers]
-        later = [row for other in names[index + 1 :] for row in open_[other]]
-        share = None if remaining is None else remaining - _upkeep(later, mandate.rules)
-        machine_limit = free_slots + len(open_[name])
+        available = [o for o in snapshot.offers if (o.provider, o.id) not in taken_offers]
+        later = [rental for other in names[index + 1 :] for rental in open_rentals[other]]
+        share = None if remaining is None else remaining - _upkeep(later, policy.rules)
+        machine_limit = max(free_slots + len(open_rentals[name]), 0)
         decision = _decide_one(
-            replace(picture, offers=available), mandate, name, share, machine_limit
+            replace(snapshot, offers=available),
+            policy,
+            name,
+            budget=share,
+            machine_limit=machine_limit,
         )
         taken_offers |= {(r.candidate.offer.provider, r.candidate.offer.id) for r in decision.rent}
         free_slots -= len(decision.rent)
         if remaining is not None and share is not None:
-            remaining -= max(min(decision.cost, share), _upkeep(open_[name], mandate.rules))
+            upkeep = _upkeep(open_rentals[name], policy.rules)
+            remaining -= max(min(decision.cost, share), upkeep)
         yield name, decision
 
 
-def _open(picture: FleetSnapshot, mandate: RentalPolicy, name: str) -> list[fleet_api.RentalInfo]:
-    rows = (r for r in picture.rows if r.is_open and r.plan.model_set == name)
-    return [row for row in rows if mandate.covers(row)]
+def _urgency(snapshot: FleetSnapshot, name: str) -> tuple[float, str]:
+    deadline = deadline_seconds_of(snapshot.jobs(name))
+    return (math.inf if deadline is None else deadline, name)
 
 
-def _upkeep(rows: Sequence[fleet_api.RentalInfo], rules: ScalingRules) -> float:
+def _upkeep(rentals: Sequence[fleet_api.RentalInfo], rules: ScalingRules) -> float:
     """Return the $ to keep these machines until the next decision and then end them."""
-    hourly = sum(row.status.price_per_hour for row in rows)
-    return hourly / HOUR * (rules.drain + 2 * rules.tick)
-
-
-def _urgency(picture: FleetSnapshot, name: str) -> tuple[float, str]:
-    deadline = deadline_of(_jobs(picture, name))
-    return (float("inf") if deadline is None else deadline, name)
+    hourly = sum(rental.status.price_per_hour for rental in rentals)
+    return hourly / HOUR * (rules.drain_seconds + 2 * rules.tick_seconds)
 
 
 def _decide_one(
-    picture: FleetSnapshot, mandate: RentalPolicy, name: str, left: float | None, room: int
+    snapshot: FleetSnapshot,
+    policy: RentalPolicy,
+    name: str,
+    *,
+    budget: float | None,
+    machine_limit: int,
 ) -> ScalingDecision:
-    kind = model_set(name)
-    speed_of = learnt(picture.look.speeds, picture.prices)
-    demand = _demand(picture, name)
-    bags = bags_of(demand)
-    rules = replace(mandate.rules, max_machines=max(room, 0))
-    if name != mandate.model_set or not mandate.rules.min_machines:
-        rules = replace(rules, min_machines=0)
-    else:
-        rules = replace(rules, min_machines=min(rules.min_machines, rules.max_machines))
-    candidates = _candidates(picture, mandate, kind, bags, speed_of)
-    machines = _machines(picture, mandate, kind, bags, speed_of)
-    released = list(underperforming(machines, picture.workers, candidates, mandate.deserts))
-    situation = ScalingInput(
-        backlog=backlog(demand, kind=kind, speed_of=speed_of),
-        machines=_leaving(machines, released),
-        candidates=candidates,
-        deadline=deadline_of(_jobs(picture, name)),
-        budget=budget_of(_jobs(picture, name), left),
+    demand, jobs = snapshot.demand(name), snapshot.jobs(name)
+    estimator = Estimator(
+        kind=model_set(name),
+        demand=tier_demands(demand),
+        speed_of=speed_lookup(snapshot.state.speeds, snapshot.prices),
+        terms=snapshot.prices.rental,
     )
-    decision = scale(situation, rules)
-    return replace(decision, give_back=(*decision.give_back, *released))
-
-
-def _demand(picture: FleetSnapshot, name: str) -> fleet_api.FleetDemand | None:
-    return next((d for d in picture.look.demands if d.model_set == name), None)
-
-
-def _jobs(picture: FleetSnapshot, name: str) -> Sequence[fleet_api.JobLimits]:
-    demand = _demand(picture, name)
-    return demand.jobs if demand is not None else ()
-
-
-def _candidates(
-    picture: FleetSnapshot,
-    mandate: RentalPolicy,
-    kind: ModelSet,
-    bags: Sequence[TierDemand],
-    speed_of: SpeedOf,
-) -> list[Candidate]:
-    candidates = (
-        candidate_of(
-            offer,
-            bags,
-            kind=kind,
-            speed_of=speed_of,
-            rental=picture.prices.rental,
-            raise_by=mandate.rules.raise_by,
-        )
-        for offer in picture.offers
+    offers = (
+        estimator.candidate(offer, bid_margin=policy.rules.bid_margin) for offer in snapshot.offers
     )
-    return [candidate for candidate in candidates if candidate is not None]
-
-
-def _machines(
-    picture: FleetSnapshot,
-    mandate: RentalPolicy,
-    kind: ModelSet,
-    bags: Sequence[TierDemand],
-    speed_of: SpeedOf,
-) -> list[MachineState]:
-    return [
-        _machine(row, picture, bags=bags, kind=kind, speed_of=speed_of)
-        for row in _open(picture, mandate, kind.name)
+    candidates = [candidate for candidate in offers if candidate is not None]
+    machines = [
+        _machine(rental, snapshot, estimator) for rental in snapshot.open_rentals(policy, name)
     ]
+    releases = list(
+        underperforming(machines, snapshot.workers, candidates, policy.underperformance)
+    )
+    inputs = ScalingInput(
+        backlog=estimator.backlog(demand.waiting if demand is not None else {}),
+        machines=_with_draining(machines, releases),
+        candidates=candidates,
+        deadline_seconds=deadline_seconds_of(jobs),
+        budget=budget_of(jobs, budget),
+    )
+    decision = scale(inputs, _rules(policy, name, machine_limit))
+    return replace(decision, release=(*decision.release, *releases))
+
+
+def _rules(policy: RentalPolicy, name: str, machine_limit: int) -> ScalingRules:
+    min_machines = policy.rules.min_machines if name == policy.model_set else 0
+    return replace(
+        policy.rules,
+        min_machines=min(min_machines, machine_limit),
+        max_machines=machine_limit,
+    )
 
 
 def _machine(
-    row: fleet_api.RentalInfo,
-    picture: FleetSnapshot,
-    *,
-    bags: Sequence[TierDemand],
-    kind: ModelSet,
-    speed_of: SpeedOf,
+    rental: fleet_api.RentalInfo, snapshot: FleetSnapshot, estimator: Estimator
 ) -> MachineState:
-    workers = picture.workers.get(row.tag, ())
-    own_speed = sum(w.speed for w in workers) / len(workers) if workers else 1.0
-    return machine_of(
-        rental_of(row),
-        picture.shown.get(row.tag),
-        vram=row.plan.vram,
-        speed=relative_speed(row.plan.gpu, bags, kind=kind, speed_of=speed_of) * own_speed,
-        boot=row.plan.ready_in,
-        boots=BootTimeModel.of(picture.prices.rental.boot_minutes),
-        idle=min((w.idle_seconds for w in workers), default=0.0),
-        bid=row.status.bid,
-        at=picture.at,
+    workers = snapshot.workers.get(rental.tag, ())
+    return estimator.machine(
+        record_of(rental),
+        snapshot.instances.get(rental.tag),
+        vram=rental.plan.vram,
+        speed=sum(w.speed for w in workers) / len(workers) if workers else 1.0,
+        planned_ready_seconds=rental.plan.ready_in,
+        idle_seconds=min((w.idle_seconds for w in workers), default=0.0),
+        bid=rental.status.bid,
+        at=snapshot.now,
     )
 
 
-def _leaving(machines: Sequence[MachineState], bad: Sequence[Release]) -> list[MachineState]:
-    tags = {back.tag for back in bad}
-    return [replace(m, draining=True) if m.tag in tags else m for m in machines]
+def _with_draining(
+    machines: Sequence[MachineState], releases: Sequence[Release]
+) -> list[MachineState]:
+    tags = {release.tag for release in releases}
+    return [replace(m, is_draining=True) if m.tag in tags else m for m in machines]

@@ -12,48 +12,48 @@ from statistics import NormalDist
 
 from trackfarm.planning.prices import BootMinutes
 
+# Share of rented machines that never join; our estimate, no provider publishes it.
+NEVER_JOINS_SHARE = 0.06
+MIN_PROBABILITY = 0.01
 _NORMAL = NormalDist()
 _NINE_IN_TEN = _NORMAL.inv_cdf(0.9)
-LEAST = 0.01
-NEVER = 0.06  # share of rented machines that never join; our estimate, no provider publishes it
 
 
 @dataclass(frozen=True, slots=True)
 class BootTimeModel:
-    """Parameters of the distribution: mean (`middle`) and deviation (`sigma`) of the logarithm of
-    the seconds; `never` is the share of machines that never join."""
+    """Mean and standard deviation of the logarithm of the boot time in seconds, and the share of
+    machines that never join."""
 
-    middle: float
-    sigma: float
-    never: float = NEVER
+    log_mean: float
+    log_sigma: float
+    never_joins_share: float = NEVER_JOINS_SHARE
 
     @classmethod
-    def of(cls, minutes: BootMinutes) -> "BootTimeModel":
+    def from_minutes(cls, minutes: BootMinutes) -> "BootTimeModel":
         """Return the model for the price table's boot minutes."""
         low, high = (math.log(max(60 * m, 1.0)) for m in (minutes.low, minutes.high))
         return cls((low + high) / 2, (high - low) / (2 * _NINE_IN_TEN))
 
-    def remaining(self, waited: float) -> float:
-        """Return the expected seconds to go after `waited` seconds, for a machine that joins."""
-        mean = math.exp(self.middle + self.sigma**2 / 2)
-        if waited <= 0:
+    def remaining_seconds(self, waited_seconds: float) -> float:
+        """Return the expected seconds to go after a wait, for a machine that joins."""
+        mean = math.exp(self.log_mean + self.log_sigma**2 / 2)
+        if waited_seconds <= 0:
             return mean
-        if self.sigma == 0 or self._later(waited) < 1e-6:
-            return max(mean - waited, mean / 4)
-        reached = (math.log(waited) - self.middle) / self.sigma
-        beyond = _NORMAL.cdf(self.sigma - reached) / self._later(waited)
-        return mean * beyond - waited
+        if self.log_sigma == 0 or self._later_share(waited_seconds) < 1e-6:
+            return max(mean - waited_seconds, mean / 4)
+        reached = (math.log(waited_seconds) - self.log_mean) / self.log_sigma
+        beyond = _NORMAL.cdf(self.log_sigma - reached) / self._later_share(waited_seconds)
+        return mean * beyond - waited_seconds
 
-    def comes(self, waited: float) -> float:
-        """Return the probability (above 0) that a machine not there after `waited` seconds ever
-        joins."""
-        late = (1 - self.never) * self._later(waited)
-        return max(late / (late + self.never), LEAST)
+    def join_probability(self, waited_seconds: float) -> float:
+        """Return the probability (above 0) that a machine not there after a wait ever joins."""
+        late = (1 - self.never_joins_share) * self._later_share(waited_seconds)
+        return max(late / (late + self.never_joins_share), MIN_PROBABILITY)
 
-    def _later(self, waited: float) -> float:
-        """Return the share of joining machines that take longer than `waited`."""
-        if waited <= 0:
+    def _later_share(self, waited_seconds: float) -> float:
+        """Return the share of joining machines that take longer than that."""
+        if waited_seconds <= 0:
             return 1.0
-        if self.sigma == 0:
-            return float(math.log(waited) < self.middle)
-        return _NORMAL.cdf((self.middle - math.log(waited)) / self.sigma)
+        if self.log_sigma == 0:
+            return float(math.log(waited_seconds) < self.log_mean)
+        return _NORMAL.cdf((self.log_mean - math.log(waited_seconds)) / self.log_sigma)

@@ -1,6 +1,6 @@
 """Demand of the farm's jobs, in the autoscaler's terms. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from trackfarm.model_sets import ModelSet
 from trackfarm.planning import Prices, demand_of
@@ -8,20 +8,13 @@ from trackfarm.planning.demand import TierDemand
 from trackfarm.planning.forecast import SpeedOf
 from trackfarm.protocol.fleet import FleetDemand, JobLimits, LearntSpeed
 from trackfarm.speed_model import SpeedModel
-from trackfarm_fleet.autoscaler.estimates import backlog_of
-from trackfarm_fleet.autoscaler.models import Backlog
 
 
-def bags_of(demand: FleetDemand | None) -> tuple[TierDemand, ...]:
+def tier_demands(demand: FleetDemand | None) -> tuple[TierDemand, ...]:
     return demand_of(demand.shapes).tiers if demand is not None else ()
 
 
-def backlog(demand: FleetDemand | None, *, kind: ModelSet, speed_of: SpeedOf) -> list[Backlog]:
-    waiting = demand.waiting if demand is not None else {}
-    return backlog_of(bags_of(demand), waiting, kind=kind, speed_of=speed_of)
-
-
-def deadline_of(jobs: Sequence[JobLimits]) -> float | None:
+def deadline_seconds_of(jobs: Sequence[JobLimits]) -> float | None:
     """Return the seconds until the whole backlog should be done, so that each job meets its
     deadline.
 
@@ -39,36 +32,32 @@ def deadline_of(jobs: Sequence[JobLimits]) -> float | None:
     return min(ends, default=None)
 
 
-def budget_of(jobs: Sequence[JobLimits], left: float | None) -> float | None:
+def budget_of(jobs: Sequence[JobLimits], fleet_budget: float | None) -> float | None:
     """Return the $ for the machines: the lesser of the fleet's remaining budget and, if all jobs
     have budgets, their sum."""
     budgets = [job.budget for job in jobs]
     of_jobs = sum(b for b in budgets if b is not None) if budgets and None not in budgets else None
-    limits = [amount for amount in (left, of_jobs) if amount is not None]
+    limits = [amount for amount in (fleet_budget, of_jobs) if amount is not None]
     return min(limits, default=None)
 
 
-def learnt(speeds: Sequence[LearntSpeed], prices: Prices) -> SpeedOf:
+def speed_lookup(speeds: Sequence[LearntSpeed], prices: Prices) -> SpeedOf:
     """Return a lookup of the speeds measured by the farm, by the GPU name that a provider or worker
     uses; unmeasured GPUs get the prior."""
-    name = _names(prices)
+
+    def canonical(gpu: str) -> str:
+        card = prices.card(gpu)
+        return card.name if card is not None else gpu
+
     measured: Mapping[tuple[str, str], LearntSpeed] = {
-        (name(speed.gpu), speed.model_set): speed for speed in speeds
+        (canonical(speed.gpu), speed.model_set): speed for speed in speeds
     }
 
     def speed_of(gpu: str, kind: ModelSet) -> SpeedModel:
-        speed = measured.get((name(gpu), kind.name))
+        speed = measured.get((canonical(gpu), kind.name))
         try:
             return SpeedModel.from_json(speed.stats) if speed else SpeedModel(gpu, kind)
         except ValueError:  # written by another version
             return SpeedModel(gpu, kind)
 
     return speed_of
-
-
-def _names(prices: Prices) -> Callable[[str], str]:
-    def name(gpu: str) -> str:
-        card = prices.card(gpu)
-        return card.name if card is not None else gpu
-
-    return name

@@ -1,11 +1,9 @@
-"""Estimates of the speed, start time and price of offers and machines. Pure.
+"""Estimates of the speed, start time and price of offers and machines, and forecasts of when a
+fleet finishes a backlog. Pure.
 
-Uses the same cost model as the planner and the sharding.
-
-Forecast of when a fleet finishes a backlog and its cost until then. Pure.
-
-The end comes from the planner (`trackfarm.planning.makespan`), so that the autoscaler works towards
-the same end that the operator was shown.
+They use the cost model of the planner and the sharding, and the planner's schedule
+(`trackfarm.planning.makespan`), so that the autoscaler works towards the same end that the operator
+was shown.
 """
 
 import math
@@ -15,10 +13,10 @@ from dataclasses import dataclass
 
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import ModelSet
-from trackfarm.planning import prices
 from trackfarm.planning.demand import TierDemand
 from trackfarm.planning.forecast import SpeedOf
 from trackfarm.planning.makespan import Cards, WorkLoad, schedule
+from trackfarm.planning.prices import RentalTerms
 from trackfarm.protocol.fleet import RentalState
 from trackfarm.tiers import tier_of
 from trackfarm_fleet.autoscaler.boot_time import BootTimeModel
@@ -34,169 +32,177 @@ from trackfarm_fleet.rentals.models import RentalRecord
 
 REFERENCE = "RTX 4090"
 MEGABITS = 8.0  # per megabyte
-
-
-def backlog_of(
-    bags: Sequence[TierDemand], waiting: Mapping[int, int], *, kind: ModelSet, speed_of: SpeedOf
-) -> list[Backlog]:
-    """Return the unfinished tracks by tier, in seconds of the reference GPU; `waiting` is by
-    tier."""
-    model = speed_of(REFERENCE, kind)
-    return [
-        Backlog(
-            vram=bag.vram,
-            tracks=bag.tracks,
-            seconds=model.predict_total(bag.counts).mean,
-            longest=max(model.predict(shape).mean for shape in bag.counts),
-            waiting=waiting.get(bag.vram, 0),
-        )
-        for bag in bags
-    ]
-
-
-def relative_speed(
-    gpu: str, bags: Sequence[TierDemand], *, kind: ModelSet, speed_of: SpeedOf
-) -> float:
-    """Return the speed of a GPU for this work, relative to the reference GPU; 1.0 without work."""
-    counts: Counter[TrackShape] = Counter()
-    for bag in bags:
-        counts.update(bag.counts)
-    if not counts:
-        return 1.0
-    reference, model = speed_of(REFERENCE, kind), speed_of(gpu, kind)
-    return reference.predict_total(counts).mean / model.predict_total(counts).mean
-
-
-def candidate_of(
-    offer: MachineOffer,
-    bags: Sequence[TierDemand],
-    *,
-    kind: ModelSet,
-    speed_of: SpeedOf,
-    rental: prices.RentalTerms,
-    raise_by: float,
-) -> Candidate | None:
-    """Return the offer with its tier, its speed, the seconds until it is ready, and a bid
-    `raise_by` (a fraction) above the current winning bid; None if the GPU is too small for the
-    model set."""
-    tier = tier_of(offer.memory_mib)
-    if tier is None or tier.vram < kind.min_vram:
-        return None
-    boots, download = BootTimeModel.of(rental.boot_minutes), download_s(offer, kind, rental)
-    return Candidate(
-        offer=offer,
-        vram=tier.vram,
-        speed=relative_speed(offer.gpu, bags, kind=kind, speed_of=speed_of),
-        ready_in=boots.remaining(0.0) + download,
-        bid=offer.min_bid * (1 + raise_by) if offer.min_bid is not None else None,
-        sure=boots.comes(0.0),
-        unpaid=boots.remaining(0.0) if offer.free_boot else 0.0,
-    )
-
-
-def download_s(offer: MachineOffer, kind: ModelSet, rental: prices.RentalTerms) -> float:
-    """Return the seconds to download the model set: at the assumed rate, capped by the host's
-    bandwidth."""
-    pace = rental.download_mb_per_second
-    if offer.download_mbps:
-        pace = min(pace, offer.download_mbps / MEGABITS)
-    return 1000 * kind.download_gb / pace
-
-
-def machine_of(
-    rental: RentalRecord,
-    instance: Instance | None,
-    *,
-    vram: int,
-    speed: float,
-    boot: float,
-    boots: BootTimeModel,
-    idle: float,
-    bid: float | None,
-    at: float,
-) -> MachineState:
-    """Return an open rental in the autoscaler's terms. `instance` is from the provider's last list;
-    `boot` is the start time in seconds (download included) that was expected when it was rented;
-    `boots` is the distribution of boot times; `idle` is how long its workers have had no work."""
-    started = rental.created_at or rental.intended_at
-    has_joined = rental.joined_at is not None
-    download = max(boot - boots.remaining(0.0), 0.0)
-    passed = min(at - started, download)
-    waited = at - started - passed
-    return MachineState(
-        tag=rental.tag,
-        gpu=rental.gpu,
-        vram=vram,
-        cards=rental.gpus,
-        speed=speed,
-        price_per_hour=rental.price_per_hour,
-        ready_in=0.0 if has_joined else boots.remaining(waited) + download - passed,
-        held=at - started,
-        idle=idle,
-        draining=rental.state in (RentalState.DRAINING, RentalState.ENDING),
-        stopped=rental.stopped_at is not None,
-        bid=bid,
-        min_bid=instance.min_bid if instance else None,
-        region=instance.region if instance else "",
-        host=instance.host if instance else "",
-        sure=1.0 if has_joined else boots.comes(waited),
-    )
-
-
 HOUR = 3600.0
+
+
+class Estimator:
+    """Estimates for one model set. GPUs are compared on the work of `demand`, by the speeds that
+    `speed_of` returns; `terms` has the boot times and the download rate."""
+
+    def __init__(
+        self, kind: ModelSet, demand: Sequence[TierDemand], speed_of: SpeedOf, terms: RentalTerms
+    ) -> None:
+        self._kind = kind
+        self._demand = demand
+        self._speed_of = speed_of
+        self._download_mb_per_second = terms.download_mb_per_second
+        self._boot_time = BootTimeModel.from_minutes(terms.boot_minutes)
+        self._relative_speeds: dict[str, float] = {}
+
+    def backlog(self, waiting: Mapping[int, int]) -> list[Backlog]:
+        """Return the demand in seconds of the reference GPU; `waiting` tracks by tier."""
+        model = self._speed_of(REFERENCE, self._kind)
+        return [
+            Backlog(
+                vram=tier.vram,
+                tracks=tier.tracks,
+                seconds=model.predict_total(tier.counts).mean,
+                longest_seconds=max(model.predict(shape).mean for shape in tier.counts),
+                waiting=waiting.get(tier.vram, 0),
+            )
+            for tier in self._demand
+        ]
+
+    def relative_speed(self, gpu: str) -> float:
+        """Return the speed of a GPU relative to the reference GPU; 1.0 without work."""
+        if gpu not in self._relative_speeds:
+            self._relative_speeds[gpu] = self._compare(gpu)
+        return self._relative_speeds[gpu]
+
+    def _compare(self, gpu: str) -> float:
+        counts: Counter[TrackShape] = Counter()
+        for tier in self._demand:
+            counts.update(tier.counts)
+        if not counts:
+            return 1.0
+        reference = self._speed_of(REFERENCE, self._kind)
+        model = self._speed_of(gpu, self._kind)
+        return reference.predict_total(counts).mean / model.predict_total(counts).mean
+
+    def candidate(self, offer: MachineOffer, *, bid_margin: float) -> Candidate | None:
+        """Return the offer with its tier, its speed, the seconds until it is ready, and a bid
+        `bid_margin` (a fraction) above the winning one; None if the GPU is too small for the model
+        set."""
+        tier = tier_of(offer.memory_mib)
+        if tier is None or tier.vram < self._kind.min_vram:
+            return None
+        boot_seconds = self._boot_time.remaining_seconds(0.0)
+        return Candidate(
+            offer=offer,
+            vram=tier.vram,
+            speed=self.relative_speed(offer.gpu),
+            ready_in_seconds=boot_seconds + self.download_seconds(offer),
+            bid=offer.min_bid * (1 + bid_margin) if offer.min_bid is not None else None,
+            join_probability=self._boot_time.join_probability(0.0),
+            unbilled_boot_seconds=boot_seconds if offer.free_boot else 0.0,
+        )
+
+    def download_seconds(self, offer: MachineOffer) -> float:
+        """Return the time to download the model set: at the assumed rate, capped by the host's
+        bandwidth."""
+        rate = self._download_mb_per_second
+        if offer.download_mbps:
+            rate = min(rate, offer.download_mbps / MEGABITS)
+        return 1000 * self._kind.download_gb / rate
+
+    def machine(
+        self,
+        rental: RentalRecord,
+        instance: Instance | None,
+        *,
+        vram: int,
+        speed: float,
+        planned_ready_seconds: float,
+        idle_seconds: float,
+        bid: float | None,
+        at: float,
+    ) -> MachineState:
+        """Return an open rental in the autoscaler's terms. `instance` is from the provider's last
+        list; `speed` is relative to its GPU type; `planned_ready_seconds` is the start time
+        (download included) that was expected when it was rented."""
+        boot_time = self._boot_time
+        started = rental.created_at or rental.intended_at
+        has_joined = rental.joined_at is not None
+        download = max(planned_ready_seconds - boot_time.remaining_seconds(0.0), 0.0)
+        passed = min(at - started, download)
+        waited = at - started - passed
+        still_to_go = boot_time.remaining_seconds(waited) + download - passed
+        return MachineState(
+            tag=rental.tag,
+            gpu=rental.gpu,
+            vram=vram,
+            cards=rental.gpus,
+            speed=self.relative_speed(rental.gpu) * speed,
+            price_per_hour=rental.price_per_hour,
+            ready_in_seconds=0.0 if has_joined else still_to_go,
+            age_seconds=at - started,
+            idle_seconds=idle_seconds,
+            is_draining=rental.state in (RentalState.DRAINING, RentalState.ENDING),
+            is_stopped=rental.stopped_at is not None,
+            bid=bid,
+            min_bid=instance.min_bid if instance else None,
+            region=instance.region if instance else "",
+            host=instance.host if instance else "",
+            join_probability=1.0 if has_joined else boot_time.join_probability(waited),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionEstimate:
-    """The forecast: `finish` in seconds, infinite if some track fits no GPU; `cost` in $ of the
-    whole fleet from now until it has finished and drained."""
+    """The forecast: `finish_seconds` from now, infinite if some track fits no GPU; `cost` in $ of
+    the whole fleet from now until it has finished and drained."""
 
-    finish: float
+    finish_seconds: float
     cost: float
 
 
 def estimate_completion(
-    backlog: Sequence[Backlog], fleet: Sequence[CardEstimate], *, drain: float
+    backlog: Sequence[Backlog], fleet: Sequence[CardEstimate], rules: ScalingRules
 ) -> CompletionEstimate:
     """Forecast this fleet's work on the whole backlog."""
     open_work = [b for b in backlog if b.tracks]
     loads = [WorkLoad(b.vram, b.tracks) for b in open_work]
     plan = schedule(loads, [_cards(card, open_work) for card in fleet])
     finish = plan.finish if plan else math.inf
-    return CompletionEstimate(finish, _rate(fleet) * (finish + drain) if fleet else 0.0)
+    cost = fleet_cost(fleet, finish + rules.drain_seconds) if fleet else 0.0
+    return CompletionEstimate(finish, cost)
 
 
-def cost_until(finish: float, fleet: Sequence[CardEstimate], rules: ScalingRules) -> float:
-    """Return the $ of a fleet that works until `finish`, or until the next decision if that is
+def cost_until(finish_seconds: float, fleet: Sequence[CardEstimate], rules: ScalingRules) -> float:
+    """Return the $ of a fleet that works until then, or until the next decision if that is
     later."""
-    return reserve(fleet, max(finish, rules.tick) + rules.drain + rules.tick)
+    return shutdown_cost(fleet, rules, after_seconds=max(finish_seconds, rules.tick_seconds))
 
 
-def reserve(fleet: Iterable[CardEstimate], seconds: float) -> float:
+def shutdown_cost(
+    fleet: Iterable[CardEstimate], rules: ScalingRules, *, after_seconds: float = 0.0
+) -> float:
+    """Return the $ until a fleet is gone if the decision to end it is made at once, or in
+    `after_seconds`: its drain, and the time until the next decision."""
+    return fleet_cost(fleet, after_seconds + rules.drain_seconds + rules.tick_seconds)
+
+
+def fleet_cost(fleet: Iterable[CardEstimate], seconds: float) -> float:
     """Return the $ that a fleet costs in that many seconds."""
-    return _rate(fleet) * seconds
+    return sum(card.price_per_hour for card in fleet) / HOUR * seconds
 
 
-def price_of_work(card: CardEstimate, span: float) -> float:
+def price_of_work(card: CardEstimate, rental_seconds: float) -> float:
     """Return the $ for one second of reference-GPU work, if `card` works from when it is ready
-    until `span` seconds from now and is billed for all of it: boot and download are part of the
+    until `rental_seconds` from now and is billed for all of it: boot and download are part of the
     price."""
-    useful = span - card.ready_in
+    useful = rental_seconds - card.ready_in_seconds
     if useful <= 0:
         return math.inf
-    paid = span - card.unpaid
-    return card.price_per_hour / HOUR * paid / (card.speed * card.cards * useful)
-
-
-def _rate(fleet: Iterable[CardEstimate]) -> float:
-    return sum(card.price_per_hour for card in fleet) / HOUR
+    billed = rental_seconds - card.unbilled_boot_seconds
+    return card.price_per_hour / HOUR * billed / (card.speed * card.cards * useful)
 
 
 def _cards(card: CardEstimate, backlog: Sequence[Backlog]) -> Cards:
     return Cards(
         card.vram,
         card.cards,
-        card.ready_in,
-        {b.vram: b.seconds / b.tracks / (card.speed * card.sure) for b in backlog},
-        {b.vram: b.longest / card.speed for b in backlog},
+        card.ready_in_seconds,
+        {b.vram: b.seconds / b.tracks / (card.speed * card.join_probability) for b in backlog},
+        {b.vram: b.longest_seconds / card.speed for b in backlog},
     )

@@ -1,9 +1,9 @@
-"""Input of the autoscaler: the backlog, the machines, the offers and the rules.
+"""Inputs and outputs of a scaling decision: backlog, machines, offers and rules; then the decision,
+each part with its reason in words.
 
-Times in seconds, prices in $ an hour. Speeds are relative to the reference GPU of
-`trackfarm_fleet.autoscaler.estimates`: a machine does `speed` seconds of that GPU's work in a second.
-
-Decisions of the autoscaler, each part with its reason in words.
+Prices are in $ an hour for the whole machine. Speeds are relative to the reference GPU of
+`trackfarm_fleet.autoscaler.estimates`: a machine does `speed` seconds of that GPU's work in a
+second.
 """
 
 from collections.abc import Sequence
@@ -16,67 +16,13 @@ from trackfarm_fleet.providers.base import MachineOffer
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """Unfinished tracks that need tier `vram` (nominal GB): `seconds` on the reference GPU for all
-    of them, `longest` for the longest one. `waiting` of them have no worker yet."""
+    of them, `longest_seconds` for the longest one. `waiting` of them have no worker yet."""
 
     vram: int
     tracks: int
     seconds: float
-    longest: float
+    longest_seconds: float
     waiting: int
-
-
-@dataclass(frozen=True, slots=True)
-class MachineState:
-    """A rental that has not ended. Its workers join in `ready_in` seconds (0: they have joined), it
-    was rented `held` seconds ago and has been idle for `idle` seconds. `stopped`: outbid; `min_bid`
-    would win now, `bid` is ours. `sure`: the probability that it joins at all."""
-
-    tag: str
-    gpu: str
-    vram: int
-    cards: int
-    speed: float
-    price_per_hour: float
-    ready_in: float = 0.0
-    held: float = 0.0
-    idle: float = 0.0
-    draining: bool = False
-    stopped: bool = False
-    bid: float | None = None
-    min_bid: float | None = None
-    region: str = ""
-    host: str = ""
-    sure: float = 1.0
-
-    @property
-    def unpaid(self) -> float:
-        """Always 0: an existing machine may be billed at any moment."""
-        return 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An offer with our estimates: `ready_in` includes its boot and the download of the model set,
-    `bid` is our bid for an interruptible one. `sure`: the probability that it ever joins; `unpaid`:
-    seconds of `ready_in` that are not billed."""
-
-    offer: MachineOffer
-    vram: int
-    speed: float
-    ready_in: float
-    bid: float | None = None
-    sure: float = 1.0
-    unpaid: float = 0.0
-
-    @property
-    def cards(self) -> int:
-        return self.offer.gpus
-
-    @property
-    def price_per_hour(self) -> float:
-        """$ an hour; the winner of an auction pays their own bid."""
-        above = (self.bid or 0.0) - (self.offer.min_bid or 0.0)
-        return self.offer.price_per_hour + max(above, 0.0)
 
 
 class CardEstimate(Protocol):
@@ -91,73 +37,126 @@ class CardEstimate(Protocol):
     @property
     def price_per_hour(self) -> float: ...
     @property
-    def ready_in(self) -> float: ...
+    def ready_in_seconds(self) -> float: ...
     @property
     def bid(self) -> float | None: ...
     @property
-    def sure(self) -> float: ...
+    def join_probability(self) -> float: ...
     @property
-    def unpaid(self) -> float: ...
+    def unbilled_boot_seconds(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class MachineState:
+    """A rental that has not ended. `ready_in_seconds` until its workers join (0: they have joined);
+    `age_seconds` since it was rented; `idle_seconds` without work. `is_stopped`: outbid; `min_bid`
+    would win now, `bid` is ours."""
+
+    tag: str
+    gpu: str
+    vram: int
+    cards: int
+    speed: float
+    price_per_hour: float
+    ready_in_seconds: float = 0.0
+    age_seconds: float = 0.0
+    idle_seconds: float = 0.0
+    is_draining: bool = False
+    is_stopped: bool = False
+    bid: float | None = None
+    min_bid: float | None = None
+    region: str = ""
+    host: str = ""
+    join_probability: float = 1.0
+
+    @property
+    def unbilled_boot_seconds(self) -> float:
+        """Always 0: an existing machine may be billed at any moment."""
+        return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An offer with our estimates: `ready_in_seconds` has its boot and the download of the model
+    set, of which `unbilled_boot_seconds` are not billed; `bid` is ours for an interruptible one."""
+
+    offer: MachineOffer
+    vram: int
+    speed: float
+    ready_in_seconds: float
+    bid: float | None = None
+    join_probability: float = 1.0
+    unbilled_boot_seconds: float = 0.0
+
+    @property
+    def cards(self) -> int:
+        return self.offer.gpus
+
+    @property
+    def price_per_hour(self) -> float:
+        """$ an hour; the winner of an auction pays their own bid."""
+        above = (self.bid or 0.0) - (self.offer.min_bid or 0.0)
+        return self.offer.price_per_hour + max(above, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class ScalingInput:
-    """One model set's share of the farm. `deadline` in seconds from now; `budget` in $ that is
-    neither spent nor reserved for other model sets. None: no limit."""
+    """One model set's share of the farm. `deadline_seconds` from now; `budget` in $ that is neither
+    spent nor reserved for other model sets. None: no limit."""
 
     backlog: Sequence[Backlog]
     machines: Sequence[MachineState]
     candidates: Sequence[Candidate]
-    deadline: float | None = None
+    deadline_seconds: float | None = None
     budget: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ScalingRules:
     """Autoscaling rules. The defaults are our judgement; market-dependent ones did best in
-    simulated ones (docs/simulation.md).
+    simulations (docs/simulation.md)."""
 
-    - `horizon`: seconds within which work without a deadline should be done.
-    - `rent_by`, `return_by`: machines are rented until the expected end is before `rent_by` of the
-      time; they are returned, or released when outbid, only while it is before `return_by` of the
-      time without them. The gap prevents flapping and covers surprises.
-    - `hold`: seconds that a machine is kept at least, against flapping too.
-    - `idle`: seconds without work or waiting tracks before a machine is returned.
-    - `drain`: seconds that are billed after the last track.
-    - `tick`, `tail_tick`: seconds between two decisions, and while machines leave: these are to be
-      ended as soon as they are done (Vast.ai allows ten searches a minute).
-    - `alike`: offers within this fraction of the cheapest count as equal; the one with the fewest
-      of our machines at its host and in its region is taken.
-    - `raise_by`, `lower_by`: a bid is this fraction above the winning one, and is lowered if that
-      saves at least this fraction of it.
-    - `resume`: seconds until a machine that wins again works.
-    - `gain`: the least fraction of the time that a machine has to save.
-    - `boot_share`: the largest fraction of the time to the end that a machine may need to start,
-      unless the end is too late without it. While the margin is short, an outbid machine is not
-      released for one that needs more.
-    """
-
+    # Machines that are kept at least, and rented at most.
     min_machines: int = 0
     max_machines: int = 10
-    horizon: float = 4 * 3600.0
-    rent_by: float = 0.87
-    return_by: float = 0.55
-    hold: float = 900.0
-    idle: float = 10.0
-    drain: float = 60.0
-    tick: float = 20.0
-    tail_tick: float = 7.0
-    alike: float = 0.05
-    raise_by: float = 0.01
-    lower_by: float = 0.02
-    resume: float = 180.0
-    gain: float = 0.001
-    boot_share: float = 0.5
+    # Seconds within which work without a deadline should be done.
+    horizon_seconds: float = 4 * 3600.0
+    # Fraction of the time before which the work must be expected to end: machines are rented until
+    # it is. Below 1, so that surprises do not cost the deadline.
+    scale_up_threshold: float = 0.87
+    # Fraction of the time before which the work must end without a machine for it to be returned,
+    # or released when outbid. The gap to the other threshold prevents flapping.
+    scale_down_threshold: float = 0.55
+    # Seconds for which a machine is kept at least, against flapping too.
+    min_hold_seconds: float = 900.0
+    # Seconds without work or waiting tracks before a machine is returned.
+    idle_timeout_seconds: float = 10.0
+    # Seconds that are billed after the last track.
+    drain_seconds: float = 60.0
+    # Seconds between two decisions: Vast.ai allows ten searches a minute.
+    tick_seconds: float = 20.0
+    # Seconds between two decisions while machines drain: they are billed until they are ended.
+    drain_tick_seconds: float = 7.0
+    # Fraction above the cheapest offer within which offers count as equally cheap: the one with the
+    # fewest of our machines at its host and in its region is taken.
+    price_tolerance: float = 0.05
+    # Fraction by which a bid exceeds the winning one.
+    bid_margin: float = 0.01
+    # Least fraction of its bid that a lower one must save to be made.
+    min_bid_saving: float = 0.02
+    # Seconds until a machine that wins again works.
+    restart_seconds: float = 180.0
+    # Least fraction of the remaining time that a machine has to save.
+    min_time_saving: float = 0.001
+    # Largest fraction of the remaining time that a machine may need to start, unless the end is too
+    # late without it. While the margin is short, no outbid machine is released for a slower start.
+    max_boot_share: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 < self.return_by < self.rent_by <= 1:
+        if not 0 < self.scale_down_threshold < self.scale_up_threshold <= 1:
             raise ValueError(
-                "0 < return_by < rent_by <= 1 must hold, else machines are rented to be returned"
+                "0 < scale_down_threshold < scale_up_threshold <= 1 must hold, else machines are"
+                " rented to be returned"
             )
         if not 0 <= self.min_machines <= self.max_machines:
             raise ValueError("0 <= min_machines <= max_machines must hold")
@@ -174,11 +173,11 @@ class RentOffer:
 
 @dataclass(frozen=True, slots=True)
 class KeepMachine:
-    """A machine to keep; with `drains`, only until its shards are done."""
+    """A machine to keep; if `is_draining`, only until its shards are done."""
 
     tag: str
     reason: str
-    drains: bool = False
+    is_draining: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,23 +200,26 @@ class BidChange:
 
 @dataclass(frozen=True, slots=True)
 class ScalingDecision:
-    """The decision for one model set, and the forecast for the fleet after it: `finish` in seconds
-    from now (infinite if it cannot make everything) and `cost` in $ until then. `short_of_money`:
-    offered machines could make the waiting tracks, but none is affordable. `least_cost`: $ to start
-    the cheapest of them and run it for a while, None if none is offered."""
+    """The decision for one model set, and the forecast for the fleet after it: `finish_seconds`
+    from now (infinite if it cannot make everything) and `cost` in $ until then.
+    `is_short_of_money`: offered machines could make the waiting tracks, but none is affordable.
+    `min_start_cost`: $ to start the cheapest of them and run it for a while, None if none is
+    offered."""
 
     rent: tuple[RentOffer, ...]
     keep: tuple[KeepMachine, ...]
-    give_back: tuple[Release, ...]
-    bids: tuple[BidChange, ...]
-    finish: float
+    release: tuple[Release, ...]
+    bid_changes: tuple[BidChange, ...]
+    finish_seconds: float
     cost: float
-    words: str
-    short_of_money: bool = False
-    least_cost: float | None = None
+    summary: str
+    is_short_of_money: bool = False
+    min_start_cost: float | None = None
 
-    def again_in(self, rules: ScalingRules) -> float:
+    def next_in_seconds(self, rules: ScalingRules) -> float:
         """Return the seconds until the next decision: fewer while machines drain or are about to,
         because they are billed until they are ended."""
-        leaving = self.give_back or any(keep.drains for keep in self.keep)
-        return min(rules.tick, rules.tail_tick) if leaving else rules.tick
+        is_draining = self.release or any(keep.is_draining for keep in self.keep)
+        return (
+            min(rules.tick_seconds, rules.drain_tick_seconds) if is_draining else rules.tick_seconds
+        )

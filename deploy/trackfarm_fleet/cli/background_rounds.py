@@ -9,15 +9,15 @@ from typing import Self
 
 from trackfarm.client import RequestRefused
 from trackfarm_fleet.autoscaler.policy import RentalPolicy
-from trackfarm_fleet.loop import attempted, pause
+from trackfarm_fleet.loop import attempt, wait
 from trackfarm_fleet.reconciler import Reconciler, ReconcileResult
 from trackfarm_fleet.scheduler_client import FleetClient
 
-TRIES = 3  # rounds in a row: a single round may fall between two machines
+ROUNDS_WITHOUT_MONEY = 3  # in a row: a single round may fall between two machines
 
 
-class Pacing:
-    """Runs a round every `tick` seconds while entered. Calling it waits like `time.sleep`, and
+class BackgroundRounds:
+    """Runs a round every `tick_seconds` while entered. Calling it waits like `time.sleep`, and
     returns True if the operator wants to stop or the scheduler rejects the API key, which is stored
     as `failure`. Ends a job for which no further machine is affordable."""
 
@@ -25,16 +25,16 @@ class Pacing:
         self,
         fleet: Reconciler,
         farm: FleetClient,
-        mandate: RentalPolicy,
-        asked: Callable[[], bool],
-        tick: float,
+        policy: RentalPolicy,
+        should_stop: Callable[[], bool],
+        tick_seconds: float,
     ) -> None:
         self._fleet = fleet
         self._farm = farm
-        self._mandate = mandate
-        self._asked = asked
-        self._tick = tick
-        self._dry = 0
+        self._policy = policy
+        self._should_stop = should_stop
+        self._tick_seconds = tick_seconds
+        self._rounds_without_money = 0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fleet rounds", daemon=True)
         self.failure: RequestRefused | None = None
@@ -49,11 +49,11 @@ class Pacing:
         self._thread.join()
 
     def __call__(self, seconds: float) -> bool:
-        pause(seconds, self._is_over)
+        wait(seconds, self._is_over)
         return self._is_over()
 
     def _is_over(self) -> bool:
-        return self._asked() or self._over.is_set()
+        return self._should_stop() or self._over.is_set()
 
     def _run(self) -> None:
         while not self._is_over():
@@ -62,19 +62,20 @@ class Pacing:
             except RequestRefused as error:
                 self.failure = error
                 self._over.set()
-            pause(self._tick, self._is_over)
+            wait(self._tick_seconds, self._is_over)
 
     def _round(self) -> None:
-        result = attempted(lambda: self._fleet.round(self._mandate))
+        result = attempt(lambda: self._fleet.reconcile(self._policy))
         if result is None:
             return
-        self._dry = self._dry + 1 if _is_dry(result, self._mandate) else 0
-        if self._dry >= TRIES:
-            attempted(lambda: self._farm.mark_out_of_budget(self._mandate.purpose))
+        is_broke = _is_out_of_money(result, self._policy)
+        self._rounds_without_money = self._rounds_without_money + 1 if is_broke else 0
+        if self._rounds_without_money >= ROUNDS_WITHOUT_MONEY:
+            attempt(lambda: self._farm.mark_out_of_budget(self._policy.purpose))
 
 
-def _is_dry(done: ReconcileResult, mandate: RentalPolicy) -> bool:
+def _is_out_of_money(result: ReconcileResult, policy: RentalPolicy) -> bool:
     """Return True if nothing is rented because of the budget."""
-    decisions = done.decisions.values()
-    idle = not done.open(mandate) and not any(d.rent for d in decisions)
-    return idle and any(d.short_of_money for d in decisions)
+    decisions = result.decisions.values()
+    has_machines = result.open_rentals(policy) or any(d.rent for d in decisions)
+    return not has_machines and any(d.is_short_of_money for d in decisions)

@@ -14,19 +14,24 @@ from trackfarm.settings import ClientSettingsError
 from trackfarm.text import clean, counted
 from trackfarm_fleet.app import known_prices, open_providers
 from trackfarm_fleet.autoscaler.policy import DAY
-from trackfarm_fleet.billing.job_costs import bill, by_job, together
+from trackfarm_fleet.billing.job_costs import costs_by_job, total_breakdown, total_cost
 from trackfarm_fleet.cli import tables
 from trackfarm_fleet.cli.options import (
     GpuOption,
     InterruptibleOption,
     MaxPriceOption,
     ProviderOption,
-    farm_of,
-    opened,
-    settings_of,
+    fleet_settings,
+    open_farm,
+    open_fleet,
 )
-from trackfarm_fleet.cli.start_stop import agree, chosen_of, return_all, start
-from trackfarm_fleet.offers import OfferCatalog, OfferFilter, at_large
+from trackfarm_fleet.cli.start_stop import (
+    confirm_rental,
+    rent_until_joined,
+    return_rentals,
+    select_tags,
+)
+from trackfarm_fleet.offers import OfferCatalog, OfferFilter, without_limits
 from trackfarm_fleet.providers.base import MachineOffer, ProviderError
 from trackfarm_fleet.rentals.tags import Tags
 from trackfarm_fleet.settings import FleetSettings
@@ -59,12 +64,12 @@ def offers(
     as_json: JsonOption = False,
 ) -> None:
     """List the machines that can be rented now, cheapest first. Needs no farm."""
-    settings = settings_of(
+    settings = fleet_settings(
         provider=provider, gpu=gpu, interruptible=interruptible, max_price=max_price, image="-"
     )
-    matching, shelf, errors = _asked(settings)
-    if unknown := shelf.misnamed(settings.gpus):
-        raise command_error(ExitCode.BAD_INPUT, clean(shelf.misnaming(unknown)))
+    matching, catalog, errors = _query(settings)
+    if unknown := catalog.unknown_gpus(settings.gpus):
+        raise command_error(ExitCode.BAD_INPUT, clean(catalog.explain_unknown_gpus(unknown)))
     if as_json:
         print_json([tables.offer_document(offer) for offer in matching])
     elif matching:
@@ -72,13 +77,15 @@ def offers(
     for error in errors:
         complain(clean(error))
     if not matching and not errors:
-        explanation = shelf.lack(OfferFilter(gpus=settings.gpus, max_price=settings.max_price))
+        explanation = catalog.explain_no_offer(
+            OfferFilter(gpus=settings.gpus, max_price=settings.max_price)
+        )
         complain(clean(explanation or "no offer matches"))
         complain("to use your own machines, set TRACKFARM_FLEET_HOSTS")
     raise typer.Exit(ExitCode.OK if matching and not errors else ExitCode.INCOMPLETE)
 
 
-def _asked(settings: FleetSettings) -> tuple[list[MachineOffer], OfferCatalog, list[str]]:
+def _query(settings: FleetSettings) -> tuple[list[MachineOffer], OfferCatalog, list[str]]:
     """Query the providers; return the matching offers, all offers, and the errors of failed
     queries."""
     listed: list[MachineOffer] = []
@@ -89,16 +96,16 @@ def _asked(settings: FleetSettings) -> tuple[list[MachineOffer], OfferCatalog, l
         except ClientSettingsError as error:
             raise command_error(ExitCode.BAD_INPUT, str(error)) from None
         for provider in providers:
-            for query in dict.fromkeys([*settings.queries, *map(at_large, settings.queries)]):
+            for query in dict.fromkeys([*settings.queries, *map(without_limits, settings.queries)]):
                 answer = provider.offers(query)
                 if isinstance(answer, ProviderError):
                     errors.append(f"{provider.name}: {answer.detail}")
                     break
                 listed += answer
     offers = {(offer.provider, offer.id, offer.interruptible): offer for offer in listed}
-    shelf = OfferCatalog(tuple(offers.values()), known_prices(), is_whole=not errors)
-    matching = [o for o in shelf.offers if any(o.meets(query) for query in settings.queries)]
-    return sorted(matching, key=lambda offer: offer.price_per_hour), shelf, errors
+    catalog = OfferCatalog(tuple(offers.values()), known_prices(), is_complete=not errors)
+    matching = [o for o in catalog.offers if any(o.matches(query) for query in settings.queries)]
+    return sorted(matching, key=lambda offer: offer.price_per_hour), catalog, errors
 
 
 @fleet.command()
@@ -118,7 +125,7 @@ def up(
 
     They cost money until `trackfarm fleet down` returns them, or `trackfarm-fleet` if it runs.
     """
-    settings = settings_of(
+    settings = fleet_settings(
         provider=provider,
         gpu=gpu,
         interruptible=interruptible,
@@ -127,29 +134,34 @@ def up(
         min_machines=machines,
         max_machines=machines,
     )
-    with opened(settings) as (rented, _):
-        mandate = replace(settings.mandate(), only=True)
-        agree(rented, settings, mandate, yes=yes)
+    with open_fleet(settings) as (reconciler, _):
+        policy = replace(settings.rental_policy(), is_exclusive=True)
+        confirm_rental(reconciler, settings, policy, yes=yes)
         with SignalFlags() as interrupts:
-            tick = settings.tick_seconds
-            code = start(rented, mandate, tick, lambda: interrupts.requested, as_json=as_json)
+            code = rent_until_joined(
+                reconciler,
+                policy,
+                settings.tick_seconds,
+                lambda: interrupts.requested,
+                as_json=as_json,
+            )
     raise typer.Exit(code)
 
 
 @fleet.command()
 def status(as_json: JsonOption = False) -> None:
     """List the open rentals with their cost, and the fleet process that manages them."""
-    with farm_of() as farm:
+    with open_farm() as farm:
         state = farm.fleet_state(ended_since=time.time() - DAY)
-    now, term, rentals = time.time(), state.lease, state.rentals
+    now, lease, rentals = time.time(), state.lease, state.rentals
     running = [rental for rental in rentals if rental.is_open]
     hourly = sum(rental.status.price_per_hour for rental in running)
-    last_day = bill(rentals, now)
+    last_day = total_cost(rentals, now)
     if as_json:
         rows = [rental.model_dump(mode="json") for rental in running]
         print_json(
             {
-                "leader": term.holder if term.seconds else None,
+                "leader": lease.holder if lease.seconds else None,
                 "dollars_per_hour": hourly,
                 "dollars_of_the_last_day": last_day,
                 "rentals": rows,
@@ -159,12 +171,12 @@ def status(as_json: JsonOption = False) -> None:
         return
     if running:
         out().print(tables.rentals_table(running, now))
-    leader = f"fleet process {clean(term.holder)}" if term.seconds else "no fleet process runs"
+    leader = f"fleet process {clean(lease.holder)}" if lease.seconds else "no fleet process runs"
     say(
         f"{counted(len(running), 'rental')}, ${hourly:.3f} an hour; rentals of the last day:"
         f" ${last_day:.2f}; {leader}"
     )
-    if not running and (unserved := tables.unserved_words(state.demands, led=term.seconds > 0)):
+    if not running and (unserved := tables.unserved_words(state.demands, is_led=lease.seconds > 0)):
         say(unserved)
 
 
@@ -172,29 +184,29 @@ def status(as_json: JsonOption = False) -> None:
 def drain(rentals: TagsArgument = None, as_json: JsonOption = False) -> None:
     """Give rentals no more work; their workers finish the current work. The machines are then
     returned by the fleet process, or by `trackfarm fleet down`."""
-    with farm_of() as farm:
-        drained = []
-        for tag in chosen_of(farm.rentals(ended_since=time.time()), rentals):
-            drained.append(farm.request_release(tag, "drained by the operator"))
+    with open_farm() as farm:
+        draining = []
+        for tag in select_tags(farm.rentals(ended_since=time.time()), rentals):
+            draining.append(farm.request_release(tag, "drained by the operator"))
             farm.drain(tag)
     if as_json:
-        print_json([rental.model_dump(mode="json") for rental in drained])
+        print_json([rental.model_dump(mode="json") for rental in draining])
     else:
-        say(f"{counted(len(drained), 'rental')} will get no more work")
+        say(f"{counted(len(draining), 'rental')} will get no more work")
 
 
 @fleet.command()
 def down(rentals: TagsArgument = None, as_json: JsonOption = False) -> None:
     """Drain rentals, return the machines, and wait until they are confirmed to be gone."""
-    with farm_of() as farm:
+    with open_farm() as farm:
         open_rentals = [r for r in farm.rentals(ended_since=time.time()) if r.is_open]
-    tags = chosen_of(open_rentals, rentals)
+    tags = select_tags(open_rentals, rentals)
     if not tags:
         say("no open rentals") if not as_json else print_json({"left": []})
         return
-    settings = settings_of(provider=sorted({r.plan.provider for r in open_rentals}), image="-")
-    with opened(settings) as (rented, farm), SignalFlags() as interrupts:
-        still_open = return_all(rented, farm, tags, lambda: interrupts.requested)
+    settings = fleet_settings(provider=sorted({r.plan.provider for r in open_rentals}), image="-")
+    with open_fleet(settings) as (reconciler, farm), SignalFlags() as interrupts:
+        still_open = return_rentals(reconciler, farm, tags, lambda: interrupts.requested)
     if as_json:
         print_json({"left": still_open})
     elif still_open:
@@ -212,11 +224,11 @@ def reap(
 ) -> None:
     """End orphaned machines: machines at the providers with this farm's tag but without an open
     rental."""
-    settings = settings_of(provider=provider, image="-")
-    with opened(settings) as (rented, _):
-        orphans = rented.orphans() if dry_run else rented.reap()
+    settings = fleet_settings(provider=provider, image="-")
+    with open_fleet(settings) as (reconciler, _):
+        orphans = reconciler.find_orphans() if dry_run else reconciler.terminate_orphans()
         if not dry_run:
-            rented.resign()
+            reconciler.release_lease()
     if as_json:
         print_json(
             [
@@ -228,7 +240,7 @@ def reap(
         return
     for orphan in orphans:
         say(f"{orphan.instance.provider} {orphan.instance.id}: {clean(orphan.reason)}")
-    err().print(f"{counted(len(orphans), 'orphan')} {'found' if dry_run else 'ended'}")
+    err().print(f"{counted(len(orphans), 'orphan')} {'found' if dry_run else 'command_error'}")
 
 
 @fleet.command()
@@ -240,13 +252,13 @@ def cost(
 ) -> None:
     """Show the cost of rentals: by category (work, boot, idle, waste), by job, and per track."""
     now = time.time()
-    with farm_of() as farm:
-        stays = farm.usage(ended_since=max(now - 3600 * hours, 0.0))
-    account, costs = together(stays, now), by_job(stays, now)
+    with open_farm() as farm:
+        usages = farm.usage(ended_since=max(now - 3600 * hours, 0.0))
+    breakdown, costs = total_breakdown(usages, now), costs_by_job(usages, now)
     if as_json:
-        print_json(tables.account_document(account, costs))
+        print_json(tables.cost_document(breakdown, costs))
         return
-    out().print(tables.account_table(account))
+    out().print(tables.cost_table(breakdown))
     if costs:
         say("")
         out().print(tables.jobs_table(costs))

@@ -1,7 +1,5 @@
-"""Options shared by several commands, and the settings that they override.
-
-Confirmation before money is spent, and checks that end the command early.
-"""
+"""Options shared by several commands and the settings that they override; connections, and checks
+that end a command before money is spent."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,13 +15,13 @@ from trackfarm.model_sets import model_set
 from trackfarm.settings import ClientSettingsError
 from trackfarm.settings_errors import SETTINGS_ERRORS
 from trackfarm.text import clean
-from trackfarm_fleet.app import assembled, connection
+from trackfarm_fleet.app import connect, open_reconciler
 from trackfarm_fleet.autoscaler.models import ScalingDecision
 from trackfarm_fleet.autoscaler.policy import RentalPolicy
 from trackfarm_fleet.offers import OfferFilter
 from trackfarm_fleet.reconciler import NotFleetLeader, Reconciler
 from trackfarm_fleet.scheduler_client import FleetClient
-from trackfarm_fleet.settings import FleetSettings, complaint
+from trackfarm_fleet.settings import FleetSettings, settings_problem
 
 ProviderOption = Annotated[
     list[str] | None,
@@ -45,38 +43,37 @@ MaxPriceOption = Annotated[
 _FLAGS = {"providers": "--provider", "gpus": "--gpu", "max_price": "--max-price"}
 
 
-def settings_of(
+def fleet_settings(
     *,
     provider: list[str] | None,
     gpu: list[str] | None = None,
     interruptible: bool = False,
     max_price: float | None = None,
-    **more: Any,
+    **overrides: Any,
 ) -> FleetSettings:
     """Return the settings from the environment, overridden by the command line."""
-    overrides: Mapping[str, Any] = {
+    values: Mapping[str, Any] = {
         "providers": tuple(provider) if provider else None,
         "gpus": tuple(gpu) if gpu else None,
         "interruptible": "also" if interruptible else None,
         "max_price": max_price,
-        **more,
+        **overrides,
     }
     try:
-        return FleetSettings(
-            **{name: value for name, value in overrides.items() if value is not None}
-        )
+        return FleetSettings(**{name: value for name, value in values.items() if value is not None})
     except SETTINGS_ERRORS as error:
-        options = {name: flag for name, flag in _FLAGS.items() if overrides.get(name) is not None}
-        raise command_error(ExitCode.BAD_INPUT, clean(complaint(error, options))) from None
+        options = {name: flag for name, flag in _FLAGS.items() if values.get(name) is not None}
+        raise command_error(ExitCode.BAD_INPUT, clean(settings_problem(error, options))) from None
 
 
 @contextmanager
-def opened(settings: FleetSettings) -> Iterator[tuple[Reconciler, FleetClient]]:
-    """Yield the fleet of the configured farm; end the command if it is unusable."""
+def open_fleet(settings: FleetSettings) -> Iterator[tuple[Reconciler, FleetClient]]:
+    """Yield the reconciler of the configured farm, and its client; end the command if it is
+    unusable."""
     logs.configure(settings.log_format, "warning")
-    with farm_of() as farm:
+    with open_farm() as farm:
         try:
-            with assembled(settings, farm) as fleet:
+            with open_reconciler(settings, farm) as fleet:
                 yield fleet, farm
         except ClientSettingsError as error:
             raise command_error(ExitCode.BAD_INPUT, str(error)) from None
@@ -86,19 +83,19 @@ def opened(settings: FleetSettings) -> Iterator[tuple[Reconciler, FleetClient]]:
 
 
 @contextmanager
-def farm_of() -> Iterator[FleetClient]:
+def open_farm() -> Iterator[FleetClient]:
     """Yield the scheduler's client alone, for commands that need no provider."""
     address = configured_farm()
     with exit_on_farm_errors():
         try:
-            farm = connection(address)
+            farm = connect(address)
         except ClientSettingsError as error:
             raise command_error(ExitCode.BAD_INPUT, str(error)) from None
         with farm:
             yield farm
 
 
-def agreed(question: str, *, yes: bool) -> None:
+def confirm(question: str, *, yes: bool) -> None:
     """Return if the operator agrees, by --yes or at the prompt; end the command otherwise."""
     if yes:
         return
@@ -111,22 +108,22 @@ def agreed(question: str, *, yes: bool) -> None:
     typer.confirm(question, abort=True, err=True)
 
 
-def refuse_unready(fleet: Reconciler, mandate: RentalPolicy) -> None:
-    """End the command if a requested GPU has a name that no provider uses. Raises SettingsError if
-    no start command can be made."""
-    fleet.check()
-    gpus = list(dict.fromkeys(gpu for query in mandate.queries for gpu in query.gpus))
+def refuse_unready(fleet: Reconciler, policy: RentalPolicy) -> None:
+    """End the command if a requested GPU has a name that no provider uses. Raises
+    ClientSettingsError if no start command can be made."""
+    fleet.check_start_command()
+    gpus = list(dict.fromkeys(gpu for query in policy.queries for gpu in query.gpus))
     if not gpus:
         return
-    shelf = fleet.shelf(mandate)
-    if unknown := shelf.misnamed(gpus):
-        raise command_error(ExitCode.BAD_INPUT, clean(shelf.misnaming(unknown)))
+    catalog = fleet.catalog(policy)
+    if unknown := catalog.unknown_gpus(gpus):
+        raise command_error(ExitCode.BAD_INPUT, clean(catalog.explain_unknown_gpus(unknown)))
 
 
-def refuse_nothing(
+def refuse_empty_decision(
     fleet: Reconciler,
     settings: FleetSettings,
-    mandate: RentalPolicy,
+    policy: RentalPolicy,
     decision: ScalingDecision,
     *,
     vram: int = 0,
@@ -135,11 +132,11 @@ def refuse_nothing(
     that the tracks need, in nominal GB."""
     if decision.rent or decision.keep:
         return
-    wanted = OfferFilter(
+    request = OfferFilter(
         gpus=settings.gpus,
         vram=max(vram, model_set(settings.model_set).min_vram),
         max_price=settings.max_price,
-        budget=mandate.budget,
+        budget=policy.budget,
     )
-    why = fleet.shelf(mandate).shortage(wanted, decision)
+    why = fleet.catalog(policy).explain_no_rental(request, decision)
     raise command_error(ExitCode.INCOMPLETE, clean(f"no machine can be rented: {why}"))

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,36 +17,34 @@ from trackfarm.embedded.signals import SignalFlags
 from trackfarm.job_text import attention, state_words
 from trackfarm.planning.models import PlanLimits, ShapeCount
 from trackfarm.protocol.fleet import FleetDemand, JobLimits
-from trackfarm.protocol.operator import JobState
+from trackfarm.protocol.operator import JobInfo, JobState
 from trackfarm.sdk.submission import SubmitOptions
 from trackfarm.text import clean, counted, time_words
 from trackfarm_fleet.autoscaler.models import ScalingDecision
 from trackfarm_fleet.autoscaler.policy import DAY, RentalPolicy
-from trackfarm_fleet.billing.job_costs import by_job, together
+from trackfarm_fleet.billing.job_costs import costs_by_job, total_breakdown
 from trackfarm_fleet.cli import tables
-from trackfarm_fleet.cli.background_rounds import Pacing
+from trackfarm_fleet.cli.background_rounds import BackgroundRounds
 from trackfarm_fleet.cli.options import (
     GpuOption,
     InterruptibleOption,
     MaxPriceOption,
     ProviderOption,
-    agreed,
-    opened,
-    refuse_nothing,
+    confirm,
+    fleet_settings,
+    open_fleet,
+    refuse_empty_decision,
     refuse_unready,
-    settings_of,
 )
-from trackfarm_fleet.loop import give_back, release_lease
+from trackfarm_fleet.loop import release_lease, return_machines
 from trackfarm_fleet.reconciler import Reconciler
 from trackfarm_fleet.scheduler_client import FleetClient
 from trackfarm_fleet.settings import FleetSettings
 
-if TYPE_CHECKING:
-    from trackfarm.protocol.operator import JobInfo
-
 LOCAL_TICK_S = 1.0
-RUN = 30 * DAY  # the budget covers the whole run, however long it is
-UNSENT = "unsent"  # purpose before the job exists: no other machine counts against its budget
+RUN_WINDOW_S = 30 * DAY  # the budget covers the whole run, however long it is
+# Purpose before the job exists: no other machine counts against its budget.
+UNSENT = "unsent"
 
 
 def run(
@@ -78,33 +76,33 @@ def run(
     limits = parse_limits(deadline, budget)
     require_valid_catalog(catalog)
     kind, shapes = read_demand(catalog, model_set)
-    settings = settings_of(
+    settings = fleet_settings(
         provider=provider,
         gpu=gpu,
         interruptible=interruptible,
         max_price=max_price,
         model_set=kind.name,
-        **_machines(provider, machines),
+        **_machine_settings(provider, machines),
     )
-    wishes = SubmitOptions(
+    options = SubmitOptions(
         model_set=kind.name,
-        deadline=_moment(limits),
+        deadline=_deadline(limits),
         budget=limits.budget,
     )
-    with opened(settings) as (fleet, farm):
-        mandate = _mandate(settings, limits)
-        refuse_unready(fleet, mandate)
-        decision = fleet.propose(mandate, _demand(kind.name, shapes, limits))[kind.name]
-        least = min(shape.min_vram for shape in shapes)
-        refuse_nothing(fleet, settings, mandate, decision, vram=least)
+    with open_fleet(settings) as (fleet, farm):
+        policy = _rental_policy(settings, limits)
+        refuse_unready(fleet, policy)
+        decision = fleet.propose(policy, _demand(kind.name, shapes, limits))[kind.name]
+        min_vram = min(shape.min_vram for shape in shapes)
+        refuse_empty_decision(fleet, settings, policy, decision, vram=min_vram)
         _show(decision, limits, as_json=as_json)
-        agreed("Rent these machines and make the catalog?", yes=yes)
+        confirm("Rent these machines and make the catalog?", yes=yes)
         with SignalFlags() as interrupts:
-            execution = _Run(fleet, farm, mandate, interrupts, settings.tick_seconds, as_json)
-            raise typer.Exit(execution.run(catalog, wishes))
+            execution = _Run(fleet, farm, policy, interrupts, settings.tick_seconds, as_json)
+            raise typer.Exit(execution.run(catalog, options))
 
 
-def _machines(provider: list[str] | None, machines: int | None) -> dict[str, int | float]:
+def _machine_settings(provider: list[str] | None, machines: int | None) -> dict[str, int | float]:
     """Return the settings for the number of machines; local workers always use all their slots."""
     if provider == ["local"]:
         from trackfarm_fleet.providers.local import slots
@@ -115,12 +113,17 @@ def _machines(provider: list[str] | None, machines: int | None) -> dict[str, int
     return {} if machines is None else {"min_machines": machines, "max_machines": machines}
 
 
-def _mandate(settings: FleetSettings, limits: PlanLimits) -> RentalPolicy:
-    budget = settings.daily_budget if limits.budget is None else limits.budget
-    return replace(settings.mandate(), purpose=UNSENT, only=True, budget=budget, window=RUN)
+def _rental_policy(settings: FleetSettings, limits: PlanLimits) -> RentalPolicy:
+    return replace(
+        settings.rental_policy(),
+        purpose=UNSENT,
+        is_exclusive=True,
+        budget=settings.daily_budget if limits.budget is None else limits.budget,
+        budget_window_seconds=RUN_WINDOW_S,
+    )
 
 
-def _moment(limits: PlanLimits) -> datetime | None:
+def _deadline(limits: PlanLimits) -> datetime | None:
     if limits.deadline_seconds is None:
         return None
     return datetime.now().astimezone() + timedelta(seconds=limits.deadline_seconds)
@@ -143,7 +146,7 @@ def _show(decision: ScalingDecision, limits: PlanLimits, *, as_json: bool) -> No
     else:
         out().print(tables.rents_table(decision.rent))
         say(tables.decision_words(decision))
-    if limits.deadline_seconds is not None and decision.finish > limits.deadline_seconds:
+    if limits.deadline_seconds is not None and decision.finish_seconds > limits.deadline_seconds:
         late = time_words(limits.deadline_seconds)
         complain(
             f"the deadline in {late} will be missed: no further machine is available within the"
@@ -151,7 +154,7 @@ def _show(decision: ScalingDecision, limits: PlanLimits, *, as_json: bool) -> No
         )
 
 
-def _note(job: "JobInfo") -> str:
+def _note(job: JobInfo) -> str:
     """Return the warning about a job. Without workers, machines are already starting, so do not
     suggest to start others."""
     if job.eligible_workers == 0 and job.state in (JobState.ACCEPTED, JobState.RUNNING):
@@ -165,72 +168,72 @@ class _Run:
 
     fleet: Reconciler
     farm: FleetClient
-    mandate: RentalPolicy
+    policy: RentalPolicy
     interrupts: SignalFlags
-    tick: float
+    tick_seconds: float
     as_json: bool
 
-    def run(self, catalog: Path, wishes: SubmitOptions) -> ExitCode:
+    def run(self, catalog: Path, options: SubmitOptions) -> ExitCode:
         began = time.monotonic()
-        answer = submit_file(self.farm, catalog, wishes)
+        answer = submit_file(self.farm, catalog, options)
         if not self.as_json:
             print_submission(answer)
         if answer.job.state.ended:  # all tracks exist already
-            return self._report(answer.job, self.mandate, time.monotonic() - began, 0)
-        mandate = replace(self.mandate, purpose=answer.job.id)
-        pacing = Pacing(
-            self.fleet, self.farm, mandate, lambda: self.interrupts.requested, self.tick
+            return self._report(answer.job, self.policy, time.monotonic() - began, 0)
+        policy = replace(self.policy, purpose=answer.job.id)
+        rounds = BackgroundRounds(
+            self.fleet, self.farm, policy, lambda: self.interrupts.requested, self.tick_seconds
         )
         try:
-            with pacing:
+            with rounds:
                 job = show_until_end(
-                    self.farm, answer.job.id, as_json=self.as_json, wait=pacing, note=_note
+                    self.farm, answer.job.id, as_json=self.as_json, wait=rounds, note=_note
                 )
         finally:
-            still_open = self._return(mandate)
-        if pacing.failure is not None:
-            complain(clean(str(pacing.failure)))
-        return self._report(job or answer.job, mandate, time.monotonic() - began, still_open)
+            still_open = self._return_machines(policy)
+        if rounds.failure is not None:
+            complain(clean(str(rounds.failure)))
+        return self._report(job or answer.job, policy, time.monotonic() - began, still_open)
 
-    def _return(self, mandate: RentalPolicy) -> int | None:
-        before = self.interrupts.requested
+    def _return_machines(self, policy: RentalPolicy) -> int | None:
+        was_interrupted = self.interrupts.requested
         if not self.as_json:
-            again = "again " if before else ""
+            again = "again " if was_interrupted else ""
             say(f"returning the machines; press Ctrl-C {again}to leave them running")
-        still_open = give_back(
+        still_open = return_machines(
             self.fleet,
-            mandate,
-            lambda: self.interrupts.forced if before else self.interrupts.requested,
-            why="the run is over",
-            tick=self.tick,
+            policy,
+            lambda: self.interrupts.forced if was_interrupted else self.interrupts.requested,
+            reason="the run is over",
+            tick_seconds=self.tick_seconds,
         )
         release_lease(self.fleet)
         return still_open
 
     def _report(
-        self, job: "JobInfo", mandate: RentalPolicy, seconds: float, left: int | None
+        self, job: JobInfo, policy: RentalPolicy, seconds: float, still_open: int | None
     ) -> ExitCode:
-        if left != 0:  # before all else, because the scheduler may be unreachable
-            complain(f"{left or 'some'} machines may still run: use `trackfarm fleet down`")
+        if still_open != 0:  # before all else, because the scheduler may be unreachable
+            complain(f"{still_open or 'some'} machines may still run: use `trackfarm fleet down`")
         now = time.time()
-        stays = [s for s in self.farm.usage(ended_since=now - RUN) if mandate.covers(s.rental)]
-        account, costs = together(stays, now), by_job(stays, now)
+        recent = self.farm.usage(ended_since=now - RUN_WINDOW_S)
+        usages = [usage for usage in recent if policy.includes(usage.rental)]
+        breakdown, costs = total_breakdown(usages, now), costs_by_job(usages, now)
         job = self.farm.job(job.id)
         if self.as_json:
-            document = tables.account_document(account, costs)
-            print_json(
-                {"job": job.model_dump(mode="json"), "seconds": seconds, "left": left} | document
-            )
+            outcome = {"job": job.model_dump(mode="json"), "seconds": seconds, "left": still_open}
+            print_json(outcome | tables.cost_document(breakdown, costs))
         else:
-            self._tell(job, seconds)
-            out().print(tables.account_table(account))
-            if account.per_track is not None:
-                say(f"${account.per_track:.5f} per track for {counted(account.tracks, 'track')}")
+            self._show_progress(job, seconds)
+            out().print(tables.cost_table(breakdown))
+            if breakdown.per_track is not None:
+                tracks = counted(breakdown.tracks, "track")
+                say(f"${breakdown.per_track:.5f} per track for {tracks}")
         if not job.state.ended:
             return ExitCode.INTERRUPTED
-        return ExitCode.INCOMPLETE if left != 0 else exit_code_of(job)
+        return ExitCode.INCOMPLETE if still_open != 0 else exit_code_of(job)
 
-    def _tell(self, job: "JobInfo", seconds: float) -> None:
+    def _show_progress(self, job: JobInfo, seconds: float) -> None:
         progress = f"{job.tracks.done:,} of {counted(job.tracks.total, 'track')}"
         say(f"{job.id} is {state_words(job)}: {progress} in {time_words(seconds)}")
         if not job.state.ended:

@@ -10,12 +10,12 @@ from rich.table import Table
 from trackfarm.protocol import fleet as fleet_api
 from trackfarm.text import clean, counted, time_words
 from trackfarm_fleet.autoscaler.models import RentOffer, ScalingDecision
-from trackfarm_fleet.billing.job_costs import JobCost, bill
+from trackfarm_fleet.billing.job_costs import JobCost, total_cost
 from trackfarm_fleet.billing.ledger import CostBreakdown, CostCategory
 from trackfarm_fleet.providers.base import MachineOffer
 
 HOUR = 3600.0
-LONGEST_REASON = 60
+MAX_REASON_LENGTH = 60
 
 
 def offers_table(offers: Iterable[MachineOffer]) -> Table:
@@ -44,10 +44,10 @@ def rentals_table(rentals: Iterable[fleet_api.RentalInfo], now: float) -> Table:
             clean(rental.plan.gpu) + (f" x{rental.plan.gpus}" if rental.plan.gpus > 1 else ""),
             status.state.value,
             rental.plan.purpose,
-            clean(why)[:LONGEST_REASON],
+            clean(why)[:MAX_REASON_LENGTH],
             f"{status.price_per_hour:.3f}",
             time_words(max(now - (status.created_at or rental.plan.intended_at), 0.0)),
-            _dollars(bill([rental], now)),
+            _dollars(total_cost([rental], now)),
         )
     return table
 
@@ -66,34 +66,35 @@ def rents_table(rents: Iterable[RentOffer]) -> Table:
 
 def decision_words(decision: ScalingDecision) -> str:
     machines = counted(len(decision.rent), "machine")
-    if not math.isfinite(decision.finish):
+    if not math.isfinite(decision.finish_seconds):
         return f"{machines}; cannot finish, about {_dollars(decision.cost)}"
-    return f"{machines}; done in {time_words(decision.finish)}, about {_dollars(decision.cost)}"
+    return f"{machines}; done in {time_words(decision.finish_seconds)}, about {_dollars(decision.cost)}"
 
 
-def unserved_words(demands: Iterable[fleet_api.FleetDemand], *, led: bool) -> str:
+def unserved_words(demands: Iterable[fleet_api.FleetDemand], *, is_led: bool) -> str:
     """Describe the tracks that wait while nothing is rented, and the remedy; empty if none waits.
-    `led`: a fleet process runs."""
+    `is_led`: a fleet process runs."""
     waiting = {d.model_set: sum(d.waiting.values()) for d in demands}
     if not any(waiting.values()):
         return ""
     shares = ", ".join(f"{number:,} of {clean(name)}" for name, number in waiting.items() if number)
-    remedy = "see the log of the fleet process" if led else "start `trackfarm-fleet` to rent some"
+    remedy = (
+        "see the log of the fleet process" if is_led else "start `trackfarm-fleet` to rent some"
+    )
     return (
         f"{counted(sum(waiting.values()), 'track')} wait for a worker ({shares}) and no machine is"
         f" rented: {remedy}; `trackfarm fleet offers` lists the offers"
     )
 
 
-def account_table(account: CostBreakdown) -> Table:
+def cost_table(breakdown: CostBreakdown) -> Table:
     table = _table("bought", numbers=("hours", "share", "$"))
-    for use in CostCategory:
-        hours = account.seconds[use] / 1e6 / HOUR
-        share = f"{account.share(use):.0%}"
-        table.add_row(use.value, f"{hours:,.3f}", share, f"{account.spent_on(use):,.4f}")
-    table.add_row(
-        "all", f"{sum(account.seconds.values()) / 1e6 / HOUR:,.3f}", "", f"{account.bill:,.4f}"
-    )
+    hours = _gpu_hours(breakdown)
+    for category in CostCategory:
+        share = f"{breakdown.share(category):.0%}"
+        dollars = f"{breakdown.dollars(category):,.4f}"
+        table.add_row(category.value, f"{hours[category]:,.3f}", share, dollars)
+    table.add_row("all", f"{sum(hours.values()):,.3f}", "", f"{breakdown.bill:,.4f}")
     return table
 
 
@@ -111,14 +112,14 @@ def jobs_table(costs: Mapping[str, JobCost]) -> Table:
     return table
 
 
-def account_document(account: CostBreakdown, costs: Mapping[str, JobCost]) -> dict[str, Any]:
+def cost_document(breakdown: CostBreakdown, costs: Mapping[str, JobCost]) -> dict[str, Any]:
     """Return costs in $ and GPU hours."""
     return {
-        "dollars": {use.value: account.spent_on(use) for use in CostCategory},
-        "hours": {use.value: account.seconds[use] / 1e6 / HOUR for use in CostCategory},
-        "bill": account.bill,
-        "tracks": account.tracks,
-        "per_track": account.per_track,
+        "dollars": {category.value: breakdown.dollars(category) for category in CostCategory},
+        "hours": {category.value: hours for category, hours in _gpu_hours(breakdown).items()},
+        "bill": breakdown.bill,
+        "tracks": breakdown.tracks,
+        "per_track": breakdown.per_track,
         "jobs": {
             job: {
                 "work": cost.work,
@@ -150,8 +151,13 @@ def decision_document(decision: ScalingDecision) -> dict[str, Any]:
     """Return a decision: `seconds` until all is done, None if that is never; `dollars` until
     then."""
     rents = [{**offer_document(r.candidate.offer), "bid": r.bid} for r in decision.rent]
-    seconds = decision.finish if math.isfinite(decision.finish) else None
+    finish = decision.finish_seconds
+    seconds = finish if math.isfinite(finish) else None
     return {"rent": rents, "seconds": seconds, "dollars": decision.cost}
+
+
+def _gpu_hours(breakdown: CostBreakdown) -> Mapping[CostCategory, float]:
+    return {category: micros / 1e6 / HOUR for category, micros in breakdown.microseconds.items()}
 
 
 def _dollars(amount: float) -> str:

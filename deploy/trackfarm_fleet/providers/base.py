@@ -55,7 +55,7 @@ class MachineOffer:
     def interruptible(self) -> bool:
         return self.min_bid is not None
 
-    def meets(self, query: OfferQuery) -> bool:
+    def matches(self, query: OfferQuery) -> bool:
         """Return True if the offer matches the query; disk size is not compared."""
         return (
             self.gpus == query.cards
@@ -152,9 +152,9 @@ class OutOfCredit(ProviderError):
 
 @dataclass(frozen=True, slots=True)
 class Unavailable(ProviderError):
-    """The provider is unreachable or broken. `maybe_done`: the request may have been executed."""
+    """The provider is unreachable or broken. `may_have_run`: the request may have been executed."""
 
-    maybe_done: bool = True
+    may_have_run: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class Provider(Protocol):
 
     def create(self, request: RentalRequest) -> Instance | ProviderError:
         """Rent a machine, or return the one that already has the tag. After Unavailable with
-        `maybe_done` the machine may exist, and `instances` will list it by its tag."""
+        `may_have_run` the machine may exist, and `instances` will list it by its tag."""
         ...
 
     def instances(self) -> Sequence[Instance] | ProviderError:

@@ -1,7 +1,5 @@
-"""HTTP calls to providers: rate limited, retried where safe, with secrets removed from errors.
-
-Repeatable create calls for providers without idempotency keys.
-"""
+"""HTTP calls to providers: rate limited, retried where safe, with secrets removed from errors; and
+repeatable create calls for providers without idempotency keys."""
 
 import re
 import time
@@ -27,26 +25,27 @@ from trackfarm_fleet.providers.base import (
     Unavailable,
 )
 
-A = TypeVar("A", bound=BaseModel)
+Body = TypeVar("Body", bound=BaseModel)
 Judge = Callable[[httpx.Response], ProviderError | None]
+Lister = Callable[[], Sequence[Instance] | ProviderError]
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 ATTEMPTS = 4
-LONGEST_WAIT = 60.0  # seconds; the vendors' own clients wait this long for a Retry-After
-USUAL_WAIT = 5.0  # seconds; for a 429 without Retry-After
+MAX_WAIT_S = 60.0  # the vendors' own clients wait this long for a Retry-After
+DEFAULT_WAIT_S = 5.0  # for a 429 without Retry-After
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _QUOTA = re.compile(r'"[^"]*"\s*;\s*r=(\d+)\s*;\s*t=(\d+)')
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderCall:
-    """One request. `interval` is the least number of seconds between two calls of one `endpoint`.
+    """One request. `interval_seconds` is the least time between two calls of one `endpoint`.
     `repeatable`: it may be sent again even if it may have been executed."""
 
     method: str
     path: str
     endpoint: str
-    interval: float = 0.0
+    interval_seconds: float = 0.0
     params: Mapping[str, str] | None = None
     body: BaseModel | None = None
     repeatable: bool = True
@@ -100,22 +99,22 @@ class Api:
                 headers={"Content-Type": "application/json"} if call.body else None,
             )
         except httpx.RequestError as error:
-            sent = not isinstance(error, _NEVER_SENT)
-            return Unavailable(f"{type(error).__name__}: {error}", maybe_done=sent)
-        pause = exhausted(response.headers.get("RateLimit", ""))
+            may_have_run = not isinstance(error, _NEVER_SENT)
+            return Unavailable(f"{type(error).__name__}: {error}", may_have_run=may_have_run)
+        pause = quota_reset_seconds(response.headers.get("RateLimit", ""))
         if pause:
             self._not_before[""] = self._now() + pause
         return judge(response) or response
 
     def _keep_pace(self, call: ProviderCall) -> None:
         earliest = (self._not_before.get("", 0.0), self._not_before.get(call.endpoint, 0.0))
-        wait = min(max(earliest) - self._now(), LONGEST_WAIT)
+        wait = min(max(earliest) - self._now(), MAX_WAIT_S)
         if wait > 0:
             self._sleep(wait)
-        self._not_before[call.endpoint] = self._now() + call.interval
+        self._not_before[call.endpoint] = self._now() + call.interval_seconds
 
 
-def read(response: httpx.Response | ProviderError, kind: type[A]) -> A | ProviderError:
+def read(response: httpx.Response | ProviderError, kind: type[Body]) -> Body | ProviderError:
     """Parse the body of a response; an invalid one counts as a broken provider."""
     if isinstance(response, ProviderError):
         return response
@@ -126,7 +125,7 @@ def read(response: httpx.Response | ProviderError, kind: type[A]) -> A | Provide
         return Unavailable(f"invalid response: {fields or 'no JSON'}")
 
 
-def common_trouble(response: httpx.Response, detail: str) -> ProviderError | None:
+def common_error(response: httpx.Response, detail: str) -> ProviderError | None:
     """Map a status without special meaning to an error; None for a success."""
     match response.status_code:
         case 401 | 403:
@@ -136,9 +135,9 @@ def common_trouble(response: httpx.Response, detail: str) -> ProviderError | Non
         case 404 | 410:
             return NotFound(detail)
         case 409:
-            return Unavailable(detail, maybe_done=False)
+            return Unavailable(detail, may_have_run=False)
         case 429:
-            return RateLimited(detail, retry_after(response.headers.get("Retry-After", "")))
+            return RateLimited(detail, retry_after_seconds(response.headers.get("Retry-After", "")))
         case status if status >= 500:
             return Unavailable(detail)
         case status if status >= 300:
@@ -146,7 +145,7 @@ def common_trouble(response: httpx.Response, detail: str) -> ProviderError | Non
     return None
 
 
-def retry_after(header: str) -> float:
+def retry_after_seconds(header: str) -> float:
     """Return the seconds in a Retry-After header, at least one; a date counts from now."""
     try:
         return max(float(header), 1.0)
@@ -155,10 +154,10 @@ def retry_after(header: str) -> float:
     try:
         return max(parsedate_to_datetime(header).timestamp() - time.time(), 1.0)
     except ValueError:
-        return USUAL_WAIT
+        return DEFAULT_WAIT_S
 
 
-def exhausted(header: str) -> float:
+def quota_reset_seconds(header: str) -> float:
     """Return the seconds until the last used-up quota of a RateLimit header is refilled."""
     return max(
         (float(t) for remaining, t in _QUOTA.findall(header) if remaining == "0"), default=0.0
@@ -168,9 +167,9 @@ def exhausted(header: str) -> float:
 def _may_repeat(call: ProviderCall, result: httpx.Response | ProviderError) -> bool:
     match result:
         case RateLimited(retry_after=seconds):
-            return seconds <= LONGEST_WAIT
-        case Unavailable(maybe_done=maybe_done):
-            return call.repeatable or not maybe_done
+            return seconds <= MAX_WAIT_S
+        case Unavailable(may_have_run=may_have_run):
+            return call.repeatable or not may_have_run
     return False
 
 
@@ -200,9 +199,6 @@ def _scrubbed(
     return replace(result, detail=detail[:500])
 
 
-Lister = Callable[[], Sequence[Instance] | ProviderError]
-
-
 def create_once(
     tag: str, *, attempt: Callable[[], Instance | ProviderError], listing: Lister
 ) -> Instance | ProviderError:
@@ -212,7 +208,7 @@ def create_once(
     if existing is not None:
         return existing
     answer = attempt()
-    if not (isinstance(answer, Unavailable) and answer.maybe_done):
+    if not (isinstance(answer, Unavailable) and answer.may_have_run):
         return answer
     recovered = _tagged(tag, listing())
     return recovered if isinstance(recovered, Instance) else answer

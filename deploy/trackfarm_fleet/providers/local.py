@@ -1,9 +1,8 @@
-"""Provider of workers as processes on this machine, one per GPU.
+"""Provider of workers as processes on this machine, one per GPU, or in a number of slots without
+GPUs.
 
 A process and all its children inherit the tag in their environment, so they are found again even if
 the process that started them is gone, and nothing has to be stored.
-
-Slots for workers on this machine: one per GPU, or a number of slots without one.
 """
 
 import os
@@ -62,8 +61,8 @@ class _TaggedProcess:
 
 
 class LocalProvider:
-    """Starts workers with `command`; their output goes to `folder`. `grace` is the seconds between
-    asking a worker to stop and killing it."""
+    """Starts workers with `command`; their output goes to `folder`. `grace_seconds` lie
+    between asking a worker to stop and killing it."""
 
     name = "local"
 
@@ -74,22 +73,22 @@ class LocalProvider:
         prefix: str,
         folder: Path,
         command: Sequence[str] = (sys.executable, "-m", "trackfarm_worker"),
-        grace: float = GRACE_S,
+        grace_seconds: float = GRACE_S,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._slots = {slot.name: slot for slot in slots}
         self._prefix = prefix
         self._folder = folder
         self._command = tuple(command)
-        self._grace = grace
+        self._grace_seconds = grace_seconds
         self._now = now
-        self._asked_at: dict[str, float] = {}
+        self._stop_requested_at: dict[str, float] = {}
         self._children: set[int] = set()
 
     def offers(self, query: OfferQuery) -> Sequence[MachineOffer] | ProviderError:
         used_slots = {process.slot for process in self._processes()}
         free = [self._offer(slot) for slot in self._slots.values() if slot.name not in used_slots]
-        return sorted((o for o in free if o.meets(query)), key=lambda o: o.price_per_hour)
+        return sorted((o for o in free if o.matches(query)), key=lambda o: o.price_per_hour)
 
     def create(self, request: RentalRequest) -> Instance | ProviderError:
         if request.bid is not None:
@@ -101,7 +100,7 @@ class LocalProvider:
         )
 
     def instances(self) -> Sequence[Instance] | ProviderError:
-        self._bury_children()
+        self._reap_children()
         processes = sorted(self._processes(), key=lambda f: (f.tag, f.started, f.process.pid))
         return [
             self._instance(tag, list(group)) for tag, group in groupby(processes, lambda f: f.tag)
@@ -111,13 +110,13 @@ class LocalProvider:
         """Ask the worker to stop; when called again after the grace period, kill it and its
         remaining children."""
         processes = [worker for worker in self._processes() if worker.tag == instance_id]
-        asked_at = self._asked_at.setdefault(instance_id, self._now())
-        must_kill = self._now() - asked_at >= self._grace
-        for worker in processes if must_kill else _heads(processes):
+        requested_at = self._stop_requested_at.setdefault(instance_id, self._now())
+        must_kill = self._now() - requested_at >= self._grace_seconds
+        for worker in processes if must_kill else _processes_to_signal(processes):
             with suppress(psutil.NoSuchProcess):
                 worker.process.kill() if must_kill else worker.process.terminate()
         if not processes:
-            del self._asked_at[instance_id]
+            del self._stop_requested_at[instance_id]
         return None
 
     def _processes(self) -> list[_TaggedProcess]:
@@ -132,7 +131,7 @@ class LocalProvider:
         try:
             self._spawn(request, slot)
         except OSError as error:
-            return Unavailable(f"the worker cannot be started: {error}", maybe_done=False)
+            return Unavailable(f"the worker cannot be started: {error}", may_have_run=False)
         return Instance(
             self.name, request.tag, request.tag, InstanceState.STARTING, slot.gpu, region="local"
         )
@@ -141,7 +140,12 @@ class LocalProvider:
         """Start the worker in its own session, so that it survives us and our terminal."""
         self._clear()
         data = {DATA_VARIABLE: str(self._folder / request.tag)}
-        env = {**_plain_environ(), **data, **request.environment(), **_binding(slot, request.tag)}
+        env = {
+            **_clean_environment(),
+            **data,
+            **request.environment(),
+            **_slot_environment(slot, request.tag),
+        }
         log = str(self._folder / f"{request.tag}.log")
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         pid = os.posix_spawnp(
@@ -165,7 +169,7 @@ class LocalProvider:
             if folder.name not in alive:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _bury_children(self) -> None:
+    def _reap_children(self) -> None:
         """Wait for ended children: until then a child keeps its process id."""
         for pid in tuple(self._children):
             with suppress(ChildProcessError):
@@ -175,18 +179,18 @@ class LocalProvider:
 
     def _instance(self, tag: str, group: Sequence[_TaggedProcess]) -> Instance:
         slot = self._slots.get(group[0].slot, Slot(group[0].slot, gpu=""))
-        headless = not any(_leads_session(process) for process in group)
+        is_leaderless = not any(_is_session_leader(process) for process in group)
         return Instance(
             provider=self.name,
             id=tag,
             tag=tag,
-            state=InstanceState.BROKEN if headless else InstanceState.RUNNING,
+            state=InstanceState.BROKEN if is_leaderless else InstanceState.RUNNING,
             gpu=slot.gpu,
             price_per_hour=slot.price_per_hour,
             region="local",
             host=slot.name,
             created_at=min(process.started for process in group),
-            detail="the worker is dead, but its child processes are alive" if headless else "",
+            detail="the worker is dead, but its child processes are alive" if is_leaderless else "",
         )
 
     def _offer(self, slot: Slot) -> MachineOffer:
@@ -213,25 +217,25 @@ def _tagged_processes() -> Iterator[_TaggedProcess]:
                 )
 
 
-def _heads(group: Sequence[_TaggedProcess]) -> list[_TaggedProcess]:
+def _processes_to_signal(group: Sequence[_TaggedProcess]) -> list[_TaggedProcess]:
     """Return the processes to signal: the worker, which stops its children in order, or all if it
     is dead."""
-    leaders = [process for process in group if _leads_session(process)]
+    leaders = [process for process in group if _is_session_leader(process)]
     return leaders or list(group)
 
 
-def _leads_session(found: _TaggedProcess) -> bool:
+def _is_session_leader(tagged: _TaggedProcess) -> bool:
     with suppress(ProcessLookupError):
-        return os.getsid(found.process.pid) == found.process.pid
+        return os.getsid(tagged.process.pid) == tagged.process.pid
     return False
 
 
-def _plain_environ() -> Mapping[str, str]:
+def _clean_environment() -> Mapping[str, str]:
     """Return our environment without the fleet's settings and the providers' keys."""
     return {name: v for name, v in os.environ.items() if not name.startswith(_OURS)}
 
 
-def _binding(slot: Slot, tag: str) -> Mapping[str, str]:
+def _slot_environment(slot: Slot, tag: str) -> Mapping[str, str]:
     card = {} if slot.cuda is None else {"CUDA_VISIBLE_DEVICES": str(slot.cuda)}
     return {TAG_VARIABLE: tag, SLOT_VARIABLE: slot.name, **card}
 

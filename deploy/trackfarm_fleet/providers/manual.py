@@ -90,7 +90,7 @@ class ManualProvider:
             return listed
         used_hosts = {instance.host for instance in listed}
         free = [_offer(host) for host in self._hosts.values() if host.name not in used_hosts]
-        return sorted((o for o in free if o.meets(query)), key=lambda o: o.price_per_hour)
+        return sorted((o for o in free if o.matches(query)), key=lambda o: o.price_per_hour)
 
     def create(self, request: RentalRequest) -> Instance | ProviderError:
         if request.bid is not None:
@@ -98,7 +98,7 @@ class ManualProvider:
         return create_once(request.tag, attempt=lambda: self._join(request), listing=self.instances)
 
     def instances(self) -> Sequence[Instance] | ProviderError:
-        machines = list(self._noted())
+        machines = list(self._noted_machines())
         for host in self._hosts.values():
             if host.reach:
                 listed = self._containers(host)
@@ -158,7 +158,7 @@ class ManualProvider:
         self._show(f"on {host.name}: {_join_command(request)} {env} {image}")
         return _instance(host, request.tag, "running", self._now())
 
-    def _noted(self) -> Iterator[Instance]:
+    def _noted_machines(self) -> Iterator[Instance]:
         for path in sorted(self._folder.glob(f"{self._prefix}*.json")):
             note = json.loads(path.read_text())
             if host := self._hosts.get(note["host"]):

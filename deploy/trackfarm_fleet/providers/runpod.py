@@ -21,7 +21,7 @@ from trackfarm_fleet.providers.base import (
     ProviderError,
     RentalRequest,
 )
-from trackfarm_fleet.providers.http import Api, ProviderCall, common_trouble, create_once, read
+from trackfarm_fleet.providers.http import Api, ProviderCall, common_error, create_once, read
 
 URL = "https://api.runpod.io"
 MIN_CUDA = "12.8"
@@ -73,7 +73,7 @@ class RunPodProvider:
                 return answer
             listed += (o for gpu in answer.gpus for o in _offers(gpu, cloud, query.cards))
         return sorted(
-            (offer for offer in listed if offer.meets(query)), key=lambda o: o.price_per_hour
+            (offer for offer in listed if offer.matches(query)), key=lambda o: o.price_per_hour
         )
 
     def create(self, request: RentalRequest) -> Instance | ProviderError:
@@ -92,11 +92,9 @@ class RunPodProvider:
 
     def terminate(self, instance_id: str) -> ProviderError | None:
         answer = self._call(ProviderCall("DELETE", f"/v2/pods/{instance_id}", "pods"))
-        return (
-            answer
-            if isinstance(answer, ProviderError) and not isinstance(answer, NotFound)
-            else None
-        )
+        if isinstance(answer, NotFound) or not isinstance(answer, ProviderError):
+            return None
+        return answer
 
     def charged(self, since: float) -> Mapping[str, float] | ProviderError:
         """Return the $ charged per pod. RunPod counts from the start of the day (UTC) of
@@ -136,7 +134,7 @@ class RunPodProvider:
 
 
 def _judge(response: httpx.Response) -> ProviderError | None:
-    return common_trouble(response, _detail(response))
+    return common_error(response, _detail(response))
 
 
 def _judge_create(response: httpx.Response) -> ProviderError | None:

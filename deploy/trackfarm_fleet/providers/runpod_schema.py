@@ -19,7 +19,7 @@ class _RunpodAnswer(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
 
-class GpuWish(_RunpodRequest):
+class GpuRequest(_RunpodRequest):
     id: str
     count: int = Field(ge=1)
     minCudaVersion: str | None = None
@@ -41,7 +41,7 @@ class CreatePod(_RunpodRequest):
     name: str
     image: str
     args: str | None = None
-    gpu: GpuWish
+    gpu: GpuRequest
     cloud: Literal["SECURE", "COMMUNITY"]
     dataCenterIds: tuple[str, ...] | None = None
     disk: int = Field(ge=1)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 import httpx
 from pydantic import SecretStr, ValidationError
 
-from trackfarm_fleet.providers import vast_schema as answers
 from trackfarm_fleet.providers import vast_schema as schema
 from trackfarm_fleet.providers.base import (
     BadRequest,
@@ -39,7 +38,7 @@ class VastProvider:
     """One Vast.ai account. `image_login` as `docker login` takes it, for a private registry;
     `prefix` is that of our tags."""
 
-    name = answers.NAME
+    name = schema.NAME
 
     def __init__(
         self,
@@ -60,12 +59,12 @@ class VastProvider:
 
     def offers(self, query: OfferQuery) -> Sequence[MachineOffer] | ProviderError:
         call = ProviderCall("POST", "/api/v0/bundles/", "search", SEARCH_S, body=_search(query))
-        answer = read(self._call(call, answers.judge_search), schema.Offers)
+        answer = read(self._call(call, schema.judge_search), schema.Offers)
         if isinstance(answer, ProviderError):
             return answer
-        listed = [answers.offer_of(o, interruptible=query.interruptible) for o in answer.offers]
-        fitting = (offer for offer in listed if offer.meets(query))
-        return sorted(fitting, key=lambda offer: offer.price_per_hour)
+        listed = [schema.offer_of(o, interruptible=query.interruptible) for o in answer.offers]
+        matching = (offer for offer in listed if offer.matches(query))
+        return sorted(matching, key=lambda offer: offer.price_per_hour)
 
     def create(self, request: RentalRequest) -> Instance | ProviderError:
         return create_once(
@@ -79,18 +78,16 @@ class VastProvider:
             page = self._page(token)
             if isinstance(page, ProviderError):
                 return page
-            listed += map(answers.instance_of, page.instances)
+            listed += map(schema.instance_of, page.instances)
             if not (token := page.next_token):
                 return [i for i in listed if i.tag.startswith(self._prefix)]
 
     def terminate(self, instance_id: str) -> ProviderError | None:
         call = ProviderCall("DELETE", f"/api/v0/instances/{instance_id}/", "destroy", DESTROY_S)
         answer = self._call(call)
-        return (
-            answer
-            if isinstance(answer, ProviderError) and not isinstance(answer, NotFound)
-            else None
-        )
+        if isinstance(answer, NotFound) or not isinstance(answer, ProviderError):
+            return None
+        return answer
 
     def change_bid(self, instance_id: str, price_per_hour: float) -> ProviderError | None:
         try:
@@ -108,7 +105,7 @@ class VastProvider:
 
     def _create(self, request: RentalRequest) -> Instance | ProviderError:
         try:
-            body = _rental(request, self._image_login)
+            body = _create_request(request, self._image_login)
         except ValidationError as error:
             return BadRequest(f"invalid request for a machine: {error}")
         leftovers: list[int] = []
@@ -117,18 +114,14 @@ class VastProvider:
         call = ProviderCall(
             "PUT", path, "create", CREATE_S, body=body, repeatable=False, hidden=hidden
         )
-        created = read(
-            self._call(call, answers.judge_create_with(leftovers.append)), schema.Created
-        )
+        created = read(self._call(call, schema.judge_create_with(leftovers.append)), schema.Created)
         for contract in leftovers:
-            self._destroy_surely(contract)
-        return (
-            created
-            if isinstance(created, ProviderError)
-            else _just_made(created.new_contract, request)
-        )
+            self._destroy_with_retries(contract)
+        if isinstance(created, ProviderError):
+            return created
+        return _new_instance(created.new_contract, request)
 
-    def _destroy_surely(self, contract: int) -> None:
+    def _destroy_with_retries(self, contract: int) -> None:
         """End a leftover machine, with retries. If that fails, it has our tag and the orphan
         cleaner ends it."""
         for _ in range(DESTROY_TRIES):
@@ -136,7 +129,7 @@ class VastProvider:
                 return
 
     def _call(
-        self, call: ProviderCall, judge: Judge = answers.judge
+        self, call: ProviderCall, judge: Judge = schema.judge
     ) -> httpx.Response | ProviderError:
         return self._api.call(call, judge=judge)
 
@@ -157,7 +150,7 @@ def _search(query: OfferQuery) -> schema.Search:
     )
 
 
-def _rental(request: RentalRequest, image_login: SecretStr | None) -> schema.Create:
+def _create_request(request: RentalRequest, image_login: SecretStr | None) -> schema.Create:
     return schema.Create(
         image=request.image,
         runtype="ssh" if request.command else "args",
@@ -170,7 +163,7 @@ def _rental(request: RentalRequest, image_login: SecretStr | None) -> schema.Cre
     )
 
 
-def _just_made(contract: int, request: RentalRequest) -> Instance:
+def _new_instance(contract: int, request: RentalRequest) -> Instance:
     """Return the new machine. The response has only an id; later lists have the rest."""
     offer = request.offer
     return Instance(

@@ -1,9 +1,8 @@
-"""Requests and responses of Vast.ai's REST API (OpenAPI of 7 August 2026).
+"""Requests and responses of Vast.ai's REST API (OpenAPI of 7 August 2026), and what its responses
+mean: their statuses and bodies are unreliable. Pure.
 
 Where its documents contradict each other we follow its own SDK 1.9.1: `env` is an object, an
 offer's type is `on-demand`, a GPU's name has spaces.
-
-Interpretation of Vast.ai's responses: their statuses and bodies are unreliable. Pure.
 """
 
 import time
@@ -24,9 +23,25 @@ from trackfarm_fleet.providers.base import (
     ProviderError,
     RateLimited,
 )
-from trackfarm_fleet.providers.http import common_trouble
+from trackfarm_fleet.providers.http import common_error
 
+NAME = "vast"
 MAX_BID = 32.0  # $ an hour; the smaller of two documented limits
+_STATES = {
+    None: InstanceState.STARTING,
+    "loading": InstanceState.STARTING,
+    "created": InstanceState.STARTING,
+    "rebooting": InstanceState.STARTING,
+    "running": InstanceState.RUNNING,
+    "stopped": InstanceState.STOPPED,
+    # We never freeze a machine, and a frozen one is billed.
+    "frozen": InstanceState.BROKEN,
+    "exited": InstanceState.BROKEN,
+    "unknown": InstanceState.BROKEN,
+    "offline": InstanceState.BROKEN,
+}
+_GONE = {"no_such_instance", "not_found"}
+_DAY = 86_400.0
 _EnvText = Annotated[str, StringConstraints(max_length=256)]
 
 
@@ -143,64 +158,46 @@ class VastFailure(_VastAnswer):
     new_contract: int | None = None
 
 
-NAME = "vast"
-_STATES = {
-    None: InstanceState.STARTING,
-    "loading": InstanceState.STARTING,
-    "created": InstanceState.STARTING,
-    "rebooting": InstanceState.STARTING,
-    "running": InstanceState.RUNNING,
-    "stopped": InstanceState.STOPPED,
-    # We never freeze a machine, and a frozen one is billed.
-    "frozen": InstanceState.BROKEN,
-    "exited": InstanceState.BROKEN,
-    "unknown": InstanceState.BROKEN,
-    "offline": InstanceState.BROKEN,
-}
-_GONE = {"no_such_instance", "not_found"}
-_DAY = 86_400.0
-
-
 def judge(response: httpx.Response) -> ProviderError | None:
     """Return the error in a response; a status of 200 may be a failure."""
     body = failure(response)
-    detail = f"HTTP {response.status_code}: {words(body) or response.text[:200]}"
+    detail = f"HTTP {response.status_code}: {_message(body) or response.text[:200]}"
     if body.error in _GONE:
         return NotFound(detail)
     if body.error == "search_quota_exceeded":
         return RateLimited(detail, _DAY - time.time() % _DAY)  # filled again at midnight UTC
-    trouble = common_trouble(response, detail)
-    if trouble is None and body.success is False:
+    error = common_error(response, detail)
+    if error is None and body.success is False:
         return BadRequest(detail)
-    return trouble
+    return error
 
 
 def judge_search(response: httpx.Response) -> ProviderError | None:
     """Return the error in a search response; a wrong key is answered with 404 here."""
-    trouble = judge(response)
-    return AuthFailed(trouble.detail) if isinstance(trouble, NotFound) else trouble
+    error = judge(response)
+    return AuthFailed(error.detail) if isinstance(error, NotFound) else error
 
 
 def judge_create(response: httpx.Response) -> ProviderError | None:
     """Return the error in a create response. An offer that is gone or closed to us is only one of
     many."""
-    trouble = judge(response)
-    taken = isinstance(trouble, NotFound) or response.status_code == 403
-    return NoCapacity(trouble.detail) if trouble and taken else trouble
+    error = judge(response)
+    taken = isinstance(error, NotFound) or response.status_code == 403
+    return NoCapacity(error.detail) if error and taken else error
 
 
-def judge_create_with(left_behind: Callable[[int], None]) -> Callable[..., ProviderError | None]:
-    """Return a version of `judge_create` that reports machines left behind by failed calls, as of a
-    bid that is too low: "creates spot instances in the stopped state and returns an error" (dstack,
-    `vastai/api_client.py`)."""
+def judge_create_with(on_leftover: Callable[[int], None]) -> Callable[..., ProviderError | None]:
+    """Return a version of `judge_create` that calls `on_leftover` for machines left behind by failed
+    calls, as of a bid that is too low: "creates spot instances in the stopped state and returns an
+    error" (dstack, `vastai/api_client.py`)."""
 
     def judged(response: httpx.Response) -> ProviderError | None:
-        trouble = judge_create(response)
+        error = judge_create(response)
         contract = failure(response).new_contract
-        if trouble and contract is not None:
-            left_behind(contract)
-            return NoCapacity(trouble.detail)
-        return trouble
+        if error and contract is not None:
+            on_leftover(contract)
+            return NoCapacity(error.detail)
+        return error
 
     return judged
 
@@ -213,8 +210,8 @@ def failure(response: httpx.Response) -> VastFailure:
         return VastFailure()
 
 
-def words(said: VastFailure) -> str:
-    return " ".join(part for part in (said.error, said.msg, said.detail) if part)
+def _message(body: VastFailure) -> str:
+    return " ".join(part for part in (body.error, body.msg, body.detail) if part)
 
 
 def offer_of(row: VastOffer, *, interruptible: bool) -> MachineOffer:

@@ -7,7 +7,7 @@ from trackfarm.protocol.fleet import RentalState
 from trackfarm_fleet.providers.base import Instance
 
 _S = RentalState
-MOVES: Mapping[RentalState, frozenset[RentalState]] = {
+TRANSITIONS: Mapping[RentalState, frozenset[RentalState]] = {
     _S.INTENDED: frozenset({_S.CREATED, _S.ENDED}),
     _S.CREATED: frozenset({_S.BOOTING, _S.ENDING}),
     _S.BOOTING: frozenset({_S.JOINED, _S.ENDING}),
@@ -16,6 +16,16 @@ MOVES: Mapping[RentalState, frozenset[RentalState]] = {
     _S.ENDING: frozenset({_S.ENDED}),
     _S.ENDED: frozenset(),
 }
+
+
+def is_legal(source: RentalState, target: RentalState) -> bool:
+    return target in TRANSITIONS[source]
+
+
+def mermaid() -> str:
+    """Return the state diagram that docs/architecture.md contains."""
+    arrows = [f"    {a} --> {b}" for a, targets in TRANSITIONS.items() for b in sorted(targets)]
+    return "\n".join(["stateDiagram-v2", *arrows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,54 +62,41 @@ class RentalRecord:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Timeouts in seconds.
+    """Timeouts of a rental, all in seconds."""
 
-    - `appear`: until a created machine is listed (RunPod and Vast list it at once; a list may lag).
-    - `vanish`: until a listed machine that is missing counts as gone: one list may be incomplete.
-    - `boot`: until its worker joins; dstack allows a large image 20 minutes.
-    - `silence`: without a heartbeat, on a running machine.
-    - `stopped`: outbid, until it is released.
-    - `drain`: to finish its shards.
-    - `ask_again`: between two requests to end it.
-    """
-
-    appear: float = 120.0
-    vanish: float = 60.0
-    boot: float = 1200.0
-    silence: float = 600.0
-    stopped: float = 600.0
-    drain: float = 600.0
-    ask_again: float = 30.0
+    # Until a created machine is listed. RunPod and Vast list it at once; a list may lag.
+    create_timeout_seconds: float = 120.0
+    # Until a listed machine that is missing counts as gone: one list may be incomplete.
+    missing_timeout_seconds: float = 60.0
+    # Until its worker joins; dstack allows a large image 20 minutes.
+    boot_timeout_seconds: float = 1200.0
+    # Without a heartbeat, on a running machine.
+    heartbeat_timeout_seconds: float = 600.0
+    # Outbid, until it is released.
+    stopped_timeout_seconds: float = 600.0
+    # To finish its shards.
+    drain_timeout_seconds: float = 600.0
+    # Between two requests to end it.
+    terminate_retry_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerObservation:
     """The scheduler's view of the rental's workers: `silent_seconds` since the last heartbeat of
-    any of them; `left`: all have deregistered."""
+    any of them; `has_left`: all have deregistered."""
 
     silent_seconds: float
-    left: bool = False
+    has_left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
     """An observation of a rental. `listed_at`: when the provider's list was *requested*, None if
     that failed; without a list, `instance` means nothing. `worker` is None if none has ever
-    registered. `why`: the reason for its release, if not `wanted`."""
+    registered. `release_reason`: why it must be released, empty to keep it."""
 
     at: float
     listed_at: float | None
     instance: Instance | None = None
     worker: WorkerObservation | None = None
-    wanted: bool = True
-    why: str = "it is no longer needed"
-
-
-def is_legal(source: RentalState, target: RentalState) -> bool:
-    return target in MOVES[source]
-
-
-def mermaid() -> str:
-    """Return the state diagram that docs/architecture.md contains."""
-    arrows = [f"    {a} --> {b}" for a, targets in MOVES.items() for b in sorted(targets)]
-    return "\n".join(["stateDiagram-v2", *arrows])
+    release_reason: str = ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tests.fleet.rental_builders import a_worker
 from trackfarm.planning import built_in_prices
 from trackfarm.planning.models import ShapeCount
 from trackfarm.protocol.fleet import (
@@ -68,41 +69,28 @@ def _machine(name: str, number: int) -> RentalInfo:
 
 
 def a_failing_worker(tag: str) -> RentedWorker:
-    return RentedWorker(
-        id="w",
-        tag=tag,
-        state=WorkerState.QUARANTINED,
-        gpu="RTX 4090",
-        vram=24,
-        model_set=BASE,
-        speed=1.0,
-        strikes=3,
-        tracks_done=9,
-        silent_seconds=1.0,
-        idle_seconds=0.0,
-        shards=0,
-    )
+    return a_worker(tag=tag, state=WorkerState.QUARANTINED, model_set=BASE, strikes=3, shards=0)
 
 
 def decided(
     rows: Sequence[RentalInfo],
-    mandate: RentalPolicy,
+    policy: RentalPolicy,
     *,
     workers: dict[str, list[RentedWorker]] | None = None,
     base: int = 20_000,
 ) -> dict[str, ScalingDecision]:
-    look = FleetState(
+    state = FleetState(
         lease=FleetLease(farm="hotel", holder="we", epoch=1, seconds=60),
         rentals=list(rows),
         workers=[],
         demands=[a_demand(BASE, base, HOUR), a_demand(TURBO, 200_000, 4 * HOUR)],
         speeds=[],
     )
-    picture = FleetSnapshot(look, rows, workers or {}, {}, [OFFER], built_in_prices(), NOW)
-    return dict(decide(picture, mandate))
+    snapshot = FleetSnapshot(state, rows, workers or {}, {}, [OFFER], built_in_prices(), NOW)
+    return dict(decide(snapshot, policy))
 
 
-def test_what_others_will_keep_is_no_room_for_the_first() -> None:
+def test_decide_counts_kept_machines_of_others_against_the_maximum() -> None:
     full = decided(machines(TURBO, 10), RentalPolicy(ScalingRules(max_machines=10)))
     assert list(full) == [BASE, TURBO]
     assert (full[BASE].rent, len(full[TURBO].keep)) == ((), 10)
@@ -110,24 +98,24 @@ def test_what_others_will_keep_is_no_room_for_the_first() -> None:
     assert [len(some[name].rent) for name in (BASE, TURBO)] == [3, 0]
 
 
-def test_a_machine_that_goes_takes_one_place() -> None:
+def test_decide_counts_a_released_machine_once() -> None:
     rows = machines(BASE, 4)
     workers = {rows[0].plan.tag: [a_failing_worker(rows[0].plan.tag)]}
     decisions = decided(rows, RentalPolicy(ScalingRules(max_machines=6)), workers=workers, base=10)
-    assert rows[0].plan.tag in [back.tag for back in decisions[BASE].give_back]
+    assert rows[0].plan.tag in [release.tag for release in decisions[BASE].release]
     assert [len(decisions[name].rent) for name in (BASE, TURBO)] == [0, 2]
 
 
-def test_work_that_costs_more_than_there_is_takes_no_machine_from_others() -> None:
+def test_decide_protects_the_machines_of_others_from_unaffordable_work() -> None:
     rows = machines(TURBO, 10)
     decisions = decided(rows, RentalPolicy(ScalingRules(max_machines=12), budget=SPENT + 3.0))
     assert len(decisions[BASE].rent) >= 1
     assert decisions[BASE].cost > 3.0
-    assert (decisions[TURBO].give_back, len(decisions[TURBO].keep)) == ((), 10)
+    assert (decisions[TURBO].release, len(decisions[TURBO].keep)) == ((), 10)
 
 
-def test_who_comes_first_leaves_the_others_their_end() -> None:
+def test_decide_reserves_the_shutdown_cost_of_later_model_sets() -> None:
     rows = machines(TURBO, 10)
     decisions = decided(rows, RentalPolicy(ScalingRules(max_machines=20), budget=SPENT + 0.2))
     assert decisions[BASE].rent == ()
-    assert decisions[TURBO].give_back == ()
+    assert decisions[TURBO].release == ()

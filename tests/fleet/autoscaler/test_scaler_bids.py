@@ -12,90 +12,99 @@ RULES = ScalingRules(max_machines=8)
 HOUR = 3600.0
 
 
-def test_an_outbid_machine_gets_a_higher_bid_when_nothing_is_cheaper() -> None:
-    outbid = a_machine("spot", stopped=True, bid=0.2, min_bid=0.25)
-    situation = ScalingInput([a_backlog(HOUR)], [outbid], [a_candidate("od")], deadline=2 * HOUR)
-    decision = scale(situation, RULES)
-    (bid,) = decision.bids
+def test_scale_raises_the_bid_of_an_outbid_machine_if_nothing_is_cheaper() -> None:
+    outbid = a_machine("spot", is_stopped=True, bid=0.2, min_bid=0.25)
+    inputs = ScalingInput(
+        [a_backlog(HOUR)], [outbid], [a_candidate("od")], deadline_seconds=2 * HOUR
+    )
+    decision = scale(inputs, RULES)
+    (bid,) = decision.bid_changes
     assert bid.tag == "spot"
     assert bid.price_per_hour == pytest.approx(0.2525)
     assert decision.rent == ()
 
 
-def test_an_outbid_machine_is_replaced_when_an_offer_is_cheaper() -> None:
-    outbid = a_machine("spot", stopped=True, bid=0.2, min_bid=0.6)
-    situation = ScalingInput([a_backlog(HOUR)], [outbid], [a_candidate("od")], deadline=2 * HOUR)
-    decision = scale(situation, RULES)
-    assert decision.bids == ()
-    assert [back.tag for back in decision.give_back] == ["spot"]
+def test_scale_replaces_an_outbid_machine_by_a_cheaper_offer() -> None:
+    outbid = a_machine("spot", is_stopped=True, bid=0.2, min_bid=0.6)
+    inputs = ScalingInput(
+        [a_backlog(HOUR)], [outbid], [a_candidate("od")], deadline_seconds=2 * HOUR
+    )
+    decision = scale(inputs, RULES)
+    assert decision.bid_changes == ()
+    assert [release.tag for release in decision.release] == ["spot"]
     assert [rent.candidate.offer.id for rent in decision.rent] == ["od"]
 
 
-def test_an_outbid_machine_is_replaced_by_a_cheaper_one_that_can_make_all_of_the_work() -> None:
-    outbid = a_machine("spot", stopped=True, bid=0.2, min_bid=0.6)
+def test_scale_replaces_an_outbid_machine_by_a_cheaper_one_that_makes_all_work() -> None:
+    outbid = a_machine("spot", is_stopped=True, bid=0.2, min_bid=0.6)
     work, offers = [a_backlog(HOUR), a_backlog(60.0, vram=80)], [a_candidate("large", vram=80)]
-    decision = scale(ScalingInput(work, [outbid], offers, deadline=2 * HOUR), RULES)
-    assert [back.tag for back in decision.give_back] == ["spot"]
+    decision = scale(ScalingInput(work, [outbid], offers, deadline_seconds=2 * HOUR), RULES)
+    assert [release.tag for release in decision.release] == ["spot"]
     assert [rent.candidate.offer.id for rent in decision.rent] == ["large"]
 
 
-def test_where_the_margin_is_short_an_outbid_machine_waits_for_no_boot() -> None:
-    outbid = a_machine("spot", stopped=True, bid=0.2, min_bid=0.25)
+def test_scale_keeps_an_outbid_machine_over_a_boot_when_time_is_short() -> None:
+    outbid = a_machine("spot", is_stopped=True, bid=0.2, min_bid=0.25)
 
-    def answer(seconds: float, ready_in: float) -> tuple[int, int, int]:
-        work, cheap = [a_backlog(seconds)], a_candidate("cheap", price=0.1, ready_in=ready_in)
-        situation = ScalingInput(work, [outbid, a_machine("a")], [cheap], deadline=800.0)
-        decision = scale(situation, RULES)
-        return len(decision.bids), len(decision.give_back), len(decision.rent)
+    def answer(seconds: float, ready_in_seconds: float) -> tuple[int, int, int]:
+        work, cheap = (
+            [a_backlog(seconds)],
+            a_candidate("cheap", price=0.1, ready_in_seconds=ready_in_seconds),
+        )
+        inputs = ScalingInput(work, [outbid, a_machine("a")], [cheap], deadline_seconds=800.0)
+        decision = scale(inputs, RULES)
+        return len(decision.bid_changes), len(decision.release), len(decision.rent)
 
     short, enough = 750.0, 650.0
-    assert answer(short, ready_in=400.0) == (1, 0, 0)
-    assert answer(short, ready_in=300.0) == (0, 1, 1)
-    assert answer(enough, ready_in=400.0) == (0, 1, 0)
+    assert answer(short, ready_in_seconds=400.0) == (1, 0, 0)
+    assert answer(short, ready_in_seconds=300.0) == (0, 1, 1)
+    assert answer(enough, ready_in_seconds=400.0) == (0, 1, 0)
 
 
-def test_a_bid_that_the_budget_does_not_cover_is_not_raised() -> None:
-    outbid = a_machine("spot", stopped=True, bid=0.2, min_bid=0.25, price_per_hour=0.2)
-    rich = ScalingInput([a_backlog(HOUR)], [outbid], [], deadline=2 * HOUR, budget=0.35)
-    assert len(scale(rich, RULES).bids) == 1
+def test_scale_raises_no_bid_beyond_the_budget() -> None:
+    outbid = a_machine("spot", is_stopped=True, bid=0.2, min_bid=0.25, price_per_hour=0.2)
+    rich = ScalingInput([a_backlog(HOUR)], [outbid], [], deadline_seconds=2 * HOUR, budget=0.35)
+    assert len(scale(rich, RULES).bid_changes) == 1
     poor = scale(replace(rich, budget=0.2), RULES)
-    assert poor.bids == ()
-    assert [back.tag for back in poor.give_back] == ["spot"]
+    assert poor.bid_changes == ()
+    assert [release.tag for release in poor.release] == ["spot"]
 
 
-def test_an_outbid_machine_that_is_not_needed_goes_back() -> None:
-    outbid = a_machine("spot", stopped=True, bid=0.2, min_bid=0.25)
-    situation = ScalingInput([a_backlog(HOUR)], [outbid, a_machine("a")], [], deadline=2 * HOUR)
-    assert [back.tag for back in scale(situation, RULES).give_back] == ["spot"]
+def test_scale_releases_an_unneeded_outbid_machine() -> None:
+    outbid = a_machine("spot", is_stopped=True, bid=0.2, min_bid=0.25)
+    inputs = ScalingInput(
+        [a_backlog(HOUR)], [outbid, a_machine("a")], [], deadline_seconds=2 * HOUR
+    )
+    assert [release.tag for release in scale(inputs, RULES).release] == ["spot"]
 
 
-def test_a_bid_is_lowered_when_less_would_win() -> None:
+def test_scale_lowers_a_bid_if_less_would_win() -> None:
     spot = a_machine("spot", price_per_hour=0.3, bid=0.3, min_bid=0.2)
     near = a_machine("near", price_per_hour=0.3, bid=0.3, min_bid=0.295)
     work = [a_backlog(HOUR)]
-    decision = scale(ScalingInput(work, [spot, near], [], deadline=2 * HOUR), RULES)
-    (bid,) = decision.bids
+    decision = scale(ScalingInput(work, [spot, near], [], deadline_seconds=2 * HOUR), RULES)
+    (bid,) = decision.bid_changes
     assert bid.tag == "spot"
     assert bid.price_per_hour == pytest.approx(0.202)
     assert [keep.tag for keep in decision.keep] == ["near"]
-    assert decision.give_back == ()
+    assert decision.release == ()
 
 
-def test_between_the_margins_an_outbid_machine_is_held_and_no_other_is_rented() -> None:
-    outbid = a_machine("spot", stopped=True, bid=0.2, min_bid=0.25)
+def test_scale_between_the_thresholds_keeps_an_outbid_machine_and_rents_none() -> None:
+    outbid = a_machine("spot", is_stopped=True, bid=0.2, min_bid=0.25)
 
-    def bids(seconds: float) -> int:
+    def bid_changes(seconds: float) -> int:
         work, machines = [a_backlog(seconds)], [outbid, a_machine("a")]
-        decision = scale(ScalingInput(work, machines, [], deadline=2 * HOUR), RULES)
+        decision = scale(ScalingInput(work, machines, [], deadline_seconds=2 * HOUR), RULES)
         assert decision.rent == ()
-        return len(decision.bids)
+        return len(decision.bid_changes)
 
-    assert bids(0.5 * 2 * HOUR) == 0
-    assert bids(0.7 * 2 * HOUR) == 1
+    assert bid_changes(0.5 * 2 * HOUR) == 0
+    assert bid_changes(0.7 * 2 * HOUR) == 1
 
 
-def test_an_interruptible_offer_is_rented_with_a_bid_above_the_winning_one() -> None:
+def test_scale_rents_interruptible_offers_above_the_winning_bid() -> None:
     offers = [a_candidate("spot", price=0.2, min_bid=0.19), a_candidate("od", price=0.4)]
-    decision = scale(ScalingInput([a_backlog(HOUR)], [], offers, deadline=2 * HOUR), RULES)
+    decision = scale(ScalingInput([a_backlog(HOUR)], [], offers, deadline_seconds=2 * HOUR), RULES)
     assert [rent.bid for rent in decision.rent] == [pytest.approx(0.209)]
     assert "interruptible" in decision.rent[0].reason

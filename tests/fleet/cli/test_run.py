@@ -28,10 +28,10 @@ from trackfarm_scheduler.db.database import Database
 
 TRACKS = 12
 LIFE_S = 45.0
-TOLD = {
+SETTINGS = {
     "TRACKFARM_FLEET_IMAGE": "registry.example/worker:1",
     "TRACKFARM_FLEET_TICK_SECONDS": "0.3",
-    "TRACKFARM_FLEET_TERM_SECONDS": "5",
+    "TRACKFARM_FLEET_LEASE_SECONDS": "5",
     "RUNPOD_API_KEY": runpod.KEY,
 }
 
@@ -54,11 +54,11 @@ class Operator:
         prefix = Tags(farm.fleet_lease().farm).prefix
         provider = RunPodProvider(SecretStr(runpod.KEY), prefix=prefix, url=url)
         opened.callback(provider.close)
-        self.world = FleetFixture(api, farm, self.account, provider, "tiny")
+        self.fixture = FleetFixture(api, farm, self.account, provider, "tiny")
         inherited = {name: v for name, v in os.environ.items() if not name.startswith("TRACKFARM_")}
         self.env = {
             **inherited,
-            **TOLD,
+            **SETTINGS,
             "TRACKFARM_URL": api.url,
             "TRACKFARM_API_KEY": API_KEY,
             "TRACKFARM_FLEET_RUNPOD_URL": url,
@@ -91,7 +91,7 @@ class Operator:
         return command.returncode, out, err
 
     def _made(self) -> int:
-        return self.world.scene.states(self.world.job).get("done", 0) if self.world.job else 0
+        return self.fixture.scene.states(self.fixture.job).get("done", 0) if self.fixture.job else 0
 
     def asks(self, *words: str) -> Any:
         code, out, err = self.until_it_ends(self.types(*words, "--json"))
@@ -99,10 +99,10 @@ class Operator:
         return json.loads(out)
 
     def _live(self) -> None:
-        jobs = self.world.api.get("jobs").json()
-        self.world.job = jobs[0]["id"] if jobs else ""
-        self.world.live(0.05)
-        self.world.scene.completer.tick()
+        jobs = self.fixture.api.get("jobs").json()
+        self.fixture.job = jobs[0]["id"] if jobs else ""
+        self.fixture.live(0.05)
+        self.fixture.scene.completer.tick()
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def operator(api: ApiFixture, tmp_path: Path) -> Iterator[Operator]:
         yield Operator(api, tmp_path, opened)
 
 
-def test_a_catalog_is_made_on_machines_that_are_returned(operator: Operator) -> None:
+def test_run_makes_a_catalog_and_returns_the_machines(operator: Operator) -> None:
     options = ["--deadline", "20m", "--budget", "2", "--machines", "2", "--yes", "--json"]
     run = operator.types("run", str(operator.catalog), *options)
     code, out, err = operator.until_it_ends(run)
@@ -131,18 +131,18 @@ def test_a_catalog_is_made_on_machines_that_are_returned(operator: Operator) -> 
 
 
 @pytest.mark.soak
-def test_ctrl_c_gives_the_machines_back_and_keeps_the_job(operator: Operator) -> None:
+def test_run_interrupted_returns_the_machines_and_keeps_the_job(operator: Operator) -> None:
     operator.writes(400)
     run = operator.types("run", str(operator.catalog), "--yes")
     code, out, err = operator.until_it_ends(run, interrupt_at=1)
     assert code == 130, err + out
     assert operator.account.running() == []
-    assert operator.world.scene.states(operator.world.job).get("done", 0) >= 1
+    assert operator.fixture.scene.states(operator.fixture.job).get("done", 0) >= 1
     assert "returning the machines" in out
 
 
 @pytest.mark.soak
-def test_machines_are_rented_for_a_while_and_taken_down(operator: Operator) -> None:
+def test_fleet_up_rents_machines_and_down_returns_them(operator: Operator) -> None:
     (rented,) = operator.asks("fleet", "up", "--yes")
     assert rented["status"]["state"] == "joined"
     (machine,) = operator.account.running()
@@ -176,7 +176,7 @@ def test_machines_are_rented_for_a_while_and_taken_down(operator: Operator) -> N
         (["fleet", "offers", "--gpu", "nosuch"], 2, "on offer: NVIDIA"),
     ],
 )
-def test_what_cannot_be_done_rents_nothing(
+def test_commands_that_fail_rent_nothing(
     operator: Operator, words: list[str], code: int, said: str
 ) -> None:
     typed = [str(operator.catalog) if word == "CATALOG" else word for word in words]
@@ -184,4 +184,4 @@ def test_what_cannot_be_done_rents_nothing(
     assert ended == code, err
     assert said in out + err
     assert operator.account.machines == {}
-    assert operator.world.rentals() == []
+    assert operator.fixture.rentals() == []

@@ -118,7 +118,7 @@ def local_subject(folder: Path) -> Iterator[Subject]:
             prefix=prefix,
             folder=folder,
             command=["sh", "-c", "exec sleep 600"],
-            grace=0.0,
+            grace_seconds=0.0,
         )
 
     def alive() -> list[Mapping[str, str]]:

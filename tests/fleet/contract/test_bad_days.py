@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.fleet.contract.subjects import TAGS, TOKEN, Subject
-from tests.fleet.fakes.account import Account, Mishap
+from tests.fleet.fakes.account import Account, Fault
 from trackfarm_fleet.providers.base import (
     AuthFailed,
     Instance,
@@ -21,41 +21,41 @@ def _account(remote: Subject) -> Account:
     return remote.account
 
 
-def test_a_machine_whose_answer_was_lost_is_found_by_its_tag(remote: Subject) -> None:
+def test_create_finds_the_machine_of_a_lost_response(remote: Subject) -> None:
     wish = remote.request(TAGS.new())
-    _account(remote).befall("create", Mishap.HANGS_UP_AFTER)
+    _account(remote).inject("create", Fault.HANGS_UP_AFTER)
     created = remote.provider.create(wish)
     assert isinstance(created, Instance)
     assert created.tag == wish.tag
     assert len(remote.alive()) == 1
 
 
-def test_a_machine_that_no_list_showed_in_time_is_found_by_the_next_try(remote: Subject) -> None:
+def test_create_finds_an_unlisted_machine_at_the_next_attempt(remote: Subject) -> None:
     wish = remote.request(TAGS.new())
     account = _account(remote)
-    account.befall("create", Mishap.HANGS_UP_AFTER)
-    account.befall("list", None, *[Mishap.SERVER_ERROR] * 4)
+    account.inject("create", Fault.HANGS_UP_AFTER)
+    account.inject("list", None, *[Fault.SERVER_ERROR] * 4)
     first = remote.provider.create(wish)
     assert isinstance(first, Unavailable)
-    assert first.maybe_done
+    assert first.may_have_run
     assert isinstance(remote.provider.create(wish), Instance)
     assert len(remote.alive()) == 1
 
 
-def test_a_create_that_may_have_been_done_is_not_sent_twice(remote: Subject) -> None:
+def test_create_that_may_have_run_is_not_sent_twice(remote: Subject) -> None:
     wish = remote.request(TAGS.new())
-    _account(remote).befall("create", Mishap.HANGS_UP_BEFORE)
+    _account(remote).inject("create", Fault.HANGS_UP_BEFORE)
     answer = remote.provider.create(wish)
     assert isinstance(answer, Unavailable)
-    assert answer.maybe_done
+    assert answer.may_have_run
     assert remote.alive() == []
     assert isinstance(remote.provider.create(wish), Instance)
 
 
-def test_a_machine_made_twice_is_listed_twice(remote: Subject) -> None:
+def test_instances_list_a_duplicate_machine_twice(remote: Subject) -> None:
     """The orphan cleaner has to see both."""
     wish = remote.request(TAGS.new())
-    _account(remote).befall("create", Mishap.DONE_TWICE)
+    _account(remote).inject("create", Fault.DONE_TWICE)
     assert isinstance(remote.provider.create(wish), Instance)
     listed = remote.provider.instances()
     assert not isinstance(listed, ProviderError)
@@ -63,12 +63,12 @@ def test_a_machine_made_twice_is_listed_twice(remote: Subject) -> None:
 
 
 @pytest.mark.parametrize("operation", ["offers", "list", "terminate"])
-def test_a_refusal_for_too_many_calls_is_waited_out(remote: Subject, operation: str) -> None:
+def test_rate_limit_is_waited_for(remote: Subject, operation: str) -> None:
     created = remote.provider.create(remote.request(TAGS.new()))
     assert isinstance(created, Instance)
     account = _account(remote)
     account.slept.clear()
-    account.befall(operation, Mishap.RATE_LIMITED)
+    account.inject(operation, Fault.RATE_LIMITED)
     match operation:
         case "offers":
             assert not isinstance(remote.provider.offers(OfferQuery()), ProviderError)
@@ -80,21 +80,21 @@ def test_a_refusal_for_too_many_calls_is_waited_out(remote: Subject, operation: 
     assert expected in account.slept
 
 
-def test_a_rate_limit_that_does_not_end_is_handed_back(remote: Subject) -> None:
-    _account(remote).befall("list", *[Mishap.RATE_LIMITED] * 9)
+def test_rate_limit_that_persists_is_returned(remote: Subject) -> None:
+    _account(remote).inject("list", *[Fault.RATE_LIMITED] * 9)
     answer = remote.provider.instances()
     assert isinstance(answer, RateLimited)
     assert answer.retry_after > 0
 
 
-def test_no_capacity_rents_nothing(remote: Subject) -> None:
+def test_create_without_capacity_rents_nothing(remote: Subject) -> None:
     wish = remote.request(TAGS.new())
-    _account(remote).befall("create", Mishap.NO_CAPACITY)
+    _account(remote).inject("create", Fault.NO_CAPACITY)
     assert isinstance(remote.provider.create(wish), NoCapacity)
     assert remote.alive() == []
 
 
-def test_a_provider_that_is_away_is_unavailable_for_everything(remote: Subject) -> None:
+def test_calls_to_an_unreachable_provider_are_unavailable(remote: Subject) -> None:
     wish = remote.request(TAGS.new())
     _account(remote).down = True
     assert isinstance(remote.provider.offers(OfferQuery()), Unavailable)
@@ -104,23 +104,23 @@ def test_a_provider_that_is_away_is_unavailable_for_everything(remote: Subject) 
     assert remote.alive() == []
 
 
-def test_ending_fails_twice_then_works(remote: Subject) -> None:
+def test_terminate_is_retried(remote: Subject) -> None:
     created = remote.provider.create(remote.request(TAGS.new()))
     assert isinstance(created, Instance)
-    _account(remote).befall("terminate", Mishap.SERVER_ERROR, Mishap.SERVER_ERROR)
+    _account(remote).inject("terminate", Fault.SERVER_ERROR, Fault.SERVER_ERROR)
     assert remote.provider.terminate(created.id) is None
     assert remote.alive() == []
 
 
-def test_ending_that_keeps_failing_says_so(remote: Subject) -> None:
+def test_terminate_that_keeps_failing_returns_the_error(remote: Subject) -> None:
     created = remote.provider.create(remote.request(TAGS.new()))
     assert isinstance(created, Instance)
-    _account(remote).befall("terminate", *[Mishap.SERVER_ERROR] * 4)
+    _account(remote).inject("terminate", *[Fault.SERVER_ERROR] * 4)
     assert isinstance(remote.provider.terminate(created.id), Unavailable)
     assert len(remote.alive()) == 1
 
 
-def test_a_machine_that_was_ended_may_be_listed_for_a_while(remote: Subject) -> None:
+def test_instances_may_list_an_ended_machine_for_a_while(remote: Subject) -> None:
     account = _account(remote)
     account.linger_seconds = 300
     created = remote.provider.create(remote.request(TAGS.new()))
@@ -135,7 +135,7 @@ def test_a_machine_that_was_ended_may_be_listed_for_a_while(remote: Subject) -> 
     assert remote.provider.instances() == []
 
 
-def test_a_wrong_key_is_said_to_be_one_and_not_repeated(remote: Subject) -> None:
+def test_calls_with_a_wrong_key_fail_without_retries(remote: Subject) -> None:
     assert remote.wrong_key is not None
     stranger = remote.wrong_key()
     for answer in (stranger.offers(OfferQuery()), stranger.instances()):
@@ -143,7 +143,7 @@ def test_a_wrong_key_is_said_to_be_one_and_not_repeated(remote: Subject) -> None
         assert "a-wrong-key-0123456789" not in repr(answer)
 
 
-def test_no_secret_is_ever_shown(
+def test_errors_have_no_secrets(
     remote: Subject, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither the repr of a request nor a provider's error that quotes the request shows a
@@ -167,7 +167,7 @@ def test_no_secret_is_ever_shown(
     assert TOKEN not in caplog.text
 
 
-def test_the_bill_is_what_the_seconds_cost_to_the_cent(remote: Subject) -> None:
+def test_account_bill_equals_the_cost_of_its_seconds(remote: Subject) -> None:
     account = _account(remote)
     offer = remote.offer()
     created = remote.provider.create(remote.request(TAGS.new()))

@@ -27,22 +27,22 @@ def _created(subject: Subject, tag: str) -> Instance:
     return instance
 
 
-def test_offers_meet_the_query_and_begin_with_the_cheapest(subject: Subject) -> None:
+def test_offers_match_the_query_and_begin_with_the_cheapest(subject: Subject) -> None:
     query = OfferQuery(min_vram=24, max_price=1.0)
     offers = subject.provider.offers(query)
     assert not isinstance(offers, ProviderError)
     assert offers
-    assert all(offer.meets(query) for offer in offers)
+    assert all(offer.matches(query) for offer in offers)
     assert all(offer.provider == subject.provider.name for offer in offers)
     prices = [offer.price_per_hour for offer in offers]
     assert prices == sorted(prices)
 
 
-def test_offers_are_none_when_nothing_is_cheap_enough(subject: Subject) -> None:
+def test_offers_are_empty_if_none_is_cheap_enough(subject: Subject) -> None:
     assert subject.provider.offers(OfferQuery(max_price=0.001)) == []
 
 
-def test_a_created_machine_is_listed_by_its_tag_and_runs(subject: Subject) -> None:
+def test_create_makes_a_machine_that_is_listed_by_its_tag(subject: Subject) -> None:
     created = _created(subject, tag := TAGS.new())
     (listed,) = _listed(subject.provider)
     assert (listed.id, listed.tag) == (created.id, tag)
@@ -52,7 +52,7 @@ def test_a_created_machine_is_listed_by_its_tag_and_runs(subject: Subject) -> No
     assert listed.price_per_hour > 0
 
 
-def test_its_worker_finds_the_invitation_in_its_environment(subject: Subject) -> None:
+def test_create_puts_the_invitation_into_the_environment(subject: Subject) -> None:
     _created(subject, tag := TAGS.new())
     (env,) = subject.alive()
     if env:  # an operator may still have to type the command
@@ -60,13 +60,13 @@ def test_its_worker_finds_the_invitation_in_its_environment(subject: Subject) ->
         assert env["TRACKFARM_WORKER_JOIN_TOKEN"] == TOKEN
 
 
-def test_a_fleet_that_starts_anew_finds_what_it_had(subject: Subject) -> None:
+def test_instances_are_listed_after_a_restart(subject: Subject) -> None:
     created = _created(subject, tag := TAGS.new())
     (listed,) = _listed(subject.reopened(TAGS.prefix))
     assert (listed.id, listed.tag) == (created.id, tag)
 
 
-def test_creating_with_the_same_tag_again_makes_no_second_machine(subject: Subject) -> None:
+def test_create_with_the_same_tag_makes_no_second_machine(subject: Subject) -> None:
     wish = subject.request(TAGS.new())
     first = subject.provider.create(wish)
     second = subject.provider.create(wish)
@@ -76,7 +76,7 @@ def test_creating_with_the_same_tag_again_makes_no_second_machine(subject: Subje
     assert len(subject.alive()) == 1
 
 
-def test_machines_of_other_farms_are_not_listed(subject: Subject) -> None:
+def test_instances_exclude_machines_of_other_farms(subject: Subject) -> None:
     others = subject.reopened(OTHER_TAGS.prefix)
     foreign = others.create(subject.request(OTHER_TAGS.new()))
     assert isinstance(foreign, Instance)
@@ -84,7 +84,7 @@ def test_machines_of_other_farms_are_not_listed(subject: Subject) -> None:
     assert len(_listed(others)) == 1
 
 
-def test_a_terminated_machine_is_gone_and_may_be_terminated_again(subject: Subject) -> None:
+def test_terminate_ends_a_machine_and_may_be_repeated(subject: Subject) -> None:
     created = _created(subject, TAGS.new())
     assert subject.provider.terminate(created.id) is None
     subject.settle()
@@ -93,11 +93,11 @@ def test_a_terminated_machine_is_gone_and_may_be_terminated_again(subject: Subje
     assert subject.provider.terminate(created.id) is None
 
 
-def test_terminating_what_never_was_is_a_success(subject: Subject) -> None:
+def test_terminate_of_an_unknown_machine_succeeds(subject: Subject) -> None:
     assert subject.provider.terminate(subject.unknown_id) is None
 
 
-def test_an_offer_that_is_gone_is_no_capacity(subject: Subject) -> None:
+def test_create_of_a_taken_offer_is_no_capacity(subject: Subject) -> None:
     offer = subject.offer()
     missing_id = {"runpod": "SECURE//NVIDIA GTX 1", "vast": "9999"}.get(offer.provider)
     if missing_id:
@@ -108,7 +108,7 @@ def test_an_offer_that_is_gone_is_no_capacity(subject: Subject) -> None:
     assert isinstance(answer, NoCapacity)
 
 
-def test_a_bid_is_refused_where_there_is_no_auction(subject: Subject) -> None:
+def test_create_with_a_bid_is_rejected_without_auctions(subject: Subject) -> None:
     wish = replace(subject.request(TAGS.new()), bid=0.2)
     answer = subject.provider.create(wish)
     assert isinstance(answer, Instance if subject.provider.name == "vast" else BadRequest)

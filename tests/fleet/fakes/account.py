@@ -11,7 +11,7 @@ from fractions import Fraction
 from tests.scheduler.clock import Clock
 
 
-class Mishap(Enum):
+class Fault(Enum):
     """A failure to inject into the next call of an operation."""
 
     NO_CAPACITY = auto()
@@ -58,15 +58,15 @@ class Account:
         self.disk_share = Fraction(0)
         self.down = False
         self.slept: list[float] = []
-        self._mishaps: dict[str, deque[Mishap | None]] = defaultdict(deque)
+        self._mishaps: dict[str, deque[Fault | None]] = defaultdict(deque)
         self._next_id = 1000
         self._vanished: set[str] = set()
 
-    def befall(self, operation: str, *mishaps: Mishap | None) -> None:
+    def inject(self, operation: str, *mishaps: Fault | None) -> None:
         """Script the next calls of offers, create, list, terminate or bid; None: no failure."""
         self._mishaps[operation] += mishaps
 
-    def mishap(self, operation: str) -> Mishap | None:
+    def next_fault(self, operation: str) -> Fault | None:
         waiting = self._mishaps[operation]
         return waiting.popleft() if waiting else None
 

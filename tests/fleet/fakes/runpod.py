@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from tests.fleet.fakes.account import Account, Machine, Mishap
+from tests.fleet.fakes.account import Account, Fault, Machine
 from tests.servers.scripted_http import ReceivedRequest, Reply
 
 KEY = "rpa_TEST0123456789"
@@ -128,20 +128,20 @@ class FakeRunPod:
         return _problem(404, "Not Found", f"no route {request.method} {request.path}")
 
     def _or_mishap(self, operation: str, act: Any) -> Reply:
-        match self.account.mishap(operation):
-            case Mishap.RATE_LIMITED:
+        match self.account.next_fault(operation):
+            case Fault.RATE_LIMITED:
                 problem = _problem(429, "Too Many Requests", "slow down")
                 return Reply(429, problem.body, {"Retry-After": "7"})
-            case Mishap.SERVER_ERROR:
+            case Fault.SERVER_ERROR:
                 return _problem(500, "Internal Server Error", "something broke")
-            case Mishap.NO_CAPACITY:
+            case Fault.NO_CAPACITY:
                 return _problem(400, "Bad Request", "There are no instances currently available")
-            case Mishap.HANGS_UP_BEFORE:
+            case Fault.HANGS_UP_BEFORE:
                 return Reply(0)
-            case Mishap.HANGS_UP_AFTER:
+            case Fault.HANGS_UP_AFTER:
                 act()
                 return Reply(0)
-            case Mishap.DONE_TWICE:
+            case Fault.DONE_TWICE:
                 act()
         answer: Reply = act()
         return answer

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from tests.fleet.fakes.account import Account, Machine, Mishap
+from tests.fleet.fakes.account import Account, Fault, Machine
 from tests.servers.scripted_http import ReceivedRequest, Reply
 
 KEY = "vast-test-0123456789abcdef"
@@ -138,22 +138,22 @@ class FakeVast:
         if self._too_soon(operation):
             message = "API requests too frequent: endpoint threshold="
             return Reply(429, f"{message}{THRESHOLDS[operation]}")
-        match self.account.mishap(operation):
-            case Mishap.RATE_LIMITED:
+        match self.account.next_fault(operation):
+            case Fault.RATE_LIMITED:
                 return Reply(429, {"detail": "too many requests"})
-            case Mishap.SERVER_ERROR:
+            case Fault.SERVER_ERROR:
                 return Reply(500, {"success": False, "error": "server_error"})
-            case Mishap.NO_CAPACITY:
+            case Fault.NO_CAPACITY:
                 message = "error 404/3603: no_such_ask Instance type by id is not available."
                 return Reply(404, {"success": False, "error": "invalid_args", "msg": message})
-            case Mishap.HANGS_UP_BEFORE:
+            case Fault.HANGS_UP_BEFORE:
                 return Reply(0)
-            case Mishap.HANGS_UP_AFTER:
+            case Fault.HANGS_UP_AFTER:
                 act()
                 return Reply(0)
-            case Mishap.DONE_TWICE:
+            case Fault.DONE_TWICE:
                 act()
-            case Mishap.BID_TOO_LOW:
+            case Fault.BID_TOO_LOW:
                 result = act()
                 contract = result.body["new_contract"]
                 self.account.outbid(str(contract))

@@ -47,7 +47,7 @@ def a_provider(
         prefix=prefix,
         folder=folder,
         command=["sh", "-c", script],
-        grace=15.0,
+        grace_seconds=15.0,
         now=now or Clock(),
     )
 
@@ -59,7 +59,7 @@ def _nothing_is_left() -> Iterator[None]:
         process.kill()
 
 
-def test_a_command_of_others_is_not_run_here(tmp_path: Path) -> None:
+def test_create_with_a_start_command_is_rejected(tmp_path: Path) -> None:
     provider = a_provider(tmp_path, "exec sleep 600")
     offers = provider.offers(OfferQuery())
     assert not isinstance(offers, ProviderError)
@@ -85,7 +85,7 @@ def _wait_gone(provider: LocalProvider) -> None:
     wait_until(lambda: _listed(provider) == [], timeout_s=10, what="the worker is gone")
 
 
-def test_a_worker_outlives_its_parent_and_is_found_again(tmp_path: Path) -> None:
+def test_worker_survives_its_parent_and_is_listed_again(tmp_path: Path) -> None:
     tag = TAGS.new()
     args = [sys.executable, "-c", PARENT, str(tmp_path), tag, TAGS.prefix]
     with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
@@ -104,7 +104,7 @@ def _are_offered(provider: LocalProvider, number: int) -> bool:
     return not isinstance(offers, ProviderError) and len(offers) == number
 
 
-def test_each_worker_has_a_card_of_its_own(tmp_path: Path) -> None:
+def test_workers_each_have_their_own_gpu(tmp_path: Path) -> None:
     provider = a_provider(tmp_path, "exec sleep 600")
     mine = {TAGS.new(), TAGS.new()}
     for free_slots, tag in enumerate(mine, start=1):
@@ -138,7 +138,7 @@ def test_children_of_a_dead_worker_are_listed_as_broken_and_ended(tmp_path: Path
     assert tagged_processes() == []
 
 
-def test_the_worker_is_asked_and_ends_its_children_itself(tmp_path: Path) -> None:
+def test_terminate_signals_the_worker_which_ends_its_children(tmp_path: Path) -> None:
     child = "(trap 'echo child' TERM; while :; do sleep 0.05; done) & c=$!"
     script = f"trap 'echo worker; kill -KILL $c; exit' TERM; {child}; echo ready; wait"
     provider = a_provider(tmp_path, script)
@@ -150,7 +150,7 @@ def test_the_worker_is_asked_and_ends_its_children_itself(tmp_path: Path) -> Non
     assert log.read_text() == "ready\nworker\n"
 
 
-def test_a_worker_that_will_not_end_is_ended_after_the_grace(tmp_path: Path) -> None:
+def test_terminate_kills_a_worker_after_the_grace_period(tmp_path: Path) -> None:
     clock = Clock()
     script = "trap '' TERM; echo deaf; while :; do sleep 0.05; done"
     provider = a_provider(tmp_path, script, now=clock)
@@ -166,7 +166,7 @@ def test_a_worker_that_will_not_end_is_ended_after_the_grace(tmp_path: Path) -> 
     _wait_gone(provider)
 
 
-def test_a_worker_that_ended_by_itself_is_not_listed(tmp_path: Path) -> None:
+def test_worker_that_ended_by_itself_is_not_listed(tmp_path: Path) -> None:
     provider = a_provider(tmp_path, "true")
     offers = provider.offers(OfferQuery())
     assert not isinstance(offers, ProviderError)
@@ -177,7 +177,7 @@ def test_a_worker_that_ended_by_itself_is_not_listed(tmp_path: Path) -> None:
     assert len(free) == 2
 
 
-def test_the_keys_of_the_fleet_do_not_reach_its_workers(
+def test_worker_environment_has_no_keys_of_the_fleet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("TRACKFARM_FLEET_KEY", "RUNPOD_API_KEY", "VAST_API_KEY")
@@ -190,14 +190,14 @@ def test_the_keys_of_the_fleet_do_not_reach_its_workers(
     assert not [name for name in names if name in env]
 
 
-def test_its_log_is_nobody_elses(tmp_path: Path) -> None:
+def test_worker_log_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     created = _create(a_provider(tmp_path, "echo hello; exec sleep 600"), TAGS.new())
     log = tmp_path / f"{created.tag}.log"
     wait_until(lambda: log.read_text() == "hello\n", timeout_s=10, what="it has said hello")
     assert log.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_cannot_be_started_is_said(tmp_path: Path) -> None:
+def test_create_reports_a_worker_that_cannot_be_started(tmp_path: Path) -> None:
     provider = LocalProvider(
         SLOTS, prefix=TAGS.prefix, folder=tmp_path, command=["no-such-program-here"]
     )
@@ -206,6 +206,6 @@ def test_what_cannot_be_started_is_said(tmp_path: Path) -> None:
     wish = request(offers[0], TAGS.new())
     answer = provider.create(wish)
     assert isinstance(answer, Unavailable)
-    assert not answer.maybe_done
+    assert not answer.may_have_run
     nowhere = MachineOffer("local", "gpu7", "RTX 4090", 1, 24_564, 0.0)
     assert isinstance(provider.create(request(nowhere, TAGS.new())), BadRequest)

@@ -31,7 +31,7 @@ def _offer(provider: ManualProvider) -> MachineOffer:
     return offers[0]
 
 
-def test_the_operator_is_shown_one_command_to_join_and_one_to_end(tmp_path: Path) -> None:
+def test_create_and_terminate_show_one_command_each(tmp_path: Path) -> None:
     shown: list[str] = []
     provider = _provider(tmp_path, STUDIO, shown=shown)
     wish = request(_offer(provider), TAGS.new())
@@ -47,7 +47,7 @@ def test_the_operator_is_shown_one_command_to_join_and_one_to_end(tmp_path: Path
     ]
 
 
-def test_a_stock_image_is_told_what_to_run(tmp_path: Path) -> None:
+def test_create_with_a_start_command_shows_it_after_the_image(tmp_path: Path) -> None:
     shown: list[str] = []
     provider = _provider(tmp_path, STUDIO, shown=shown)
     wish = replace(request(_offer(provider), TAGS.new()), command=("bash", "-c", "a; b"))
@@ -55,7 +55,7 @@ def test_a_stock_image_is_told_what_to_run(tmp_path: Path) -> None:
     assert shown[0].endswith(f" {wish.image} bash -c 'a; b'")
 
 
-def test_the_note_of_a_machine_has_no_secret(tmp_path: Path) -> None:
+def test_note_of_a_machine_has_no_secret(tmp_path: Path) -> None:
     provider = _provider(tmp_path, STUDIO)
     provider.create(request(_offer(provider), TAGS.new()))
     (note,) = tmp_path.glob("*.json")
@@ -63,7 +63,7 @@ def test_the_note_of_a_machine_has_no_secret(tmp_path: Path) -> None:
     assert note.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_host_takes_one_worker_container(tmp_path: Path) -> None:
+def test_host_runs_one_worker_container(tmp_path: Path) -> None:
     provider = _provider(tmp_path, STUDIO)
     offer = _offer(provider)
     provider.create(request(offer, TAGS.new()))
@@ -71,7 +71,7 @@ def test_a_host_takes_one_worker_container(tmp_path: Path) -> None:
     assert isinstance(provider.create(request(offer, TAGS.new())), NoCapacity)
 
 
-def test_a_host_that_cannot_be_reached_makes_the_list_unavailable(tmp_path: Path) -> None:
+def test_instances_are_unavailable_if_a_host_is_unreachable(tmp_path: Path) -> None:
     """A list without the host would look as if its machine had ended."""
     away = replace(STUDIO, reach=("sh", "-c", "echo no route >&2; exit 255", "--"))
     provider = _provider(tmp_path, away)
@@ -82,19 +82,19 @@ def test_a_host_that_cannot_be_reached_makes_the_list_unavailable(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["studio/x", "studio/PREFIXa; rm -rf x", "attic/x", "x", ""])
-def test_what_is_not_a_tag_of_ours_never_reaches_a_shell(tmp_path: Path, name: str) -> None:
+def test_terminate_passes_only_our_tags_to_a_shell(tmp_path: Path, name: str) -> None:
     log = tmp_path / "said"
     provider = _provider(tmp_path, replace(STUDIO, reach=("sh", "-c", f"echo $0 >> {log}")))
     assert isinstance(provider.terminate(name.replace("PREFIX", TAGS.prefix)), BadRequest)
     assert not log.exists()
 
 
-def test_a_shell_that_does_not_exist_is_our_fault(tmp_path: Path) -> None:
+def test_instances_with_an_unknown_reach_program_are_a_bad_request(tmp_path: Path) -> None:
     provider = _provider(tmp_path, replace(STUDIO, reach=("no-such-ssh",)))
     assert isinstance(provider.instances(), BadRequest)
 
 
-def test_secrets_go_through_the_standard_input_only(tmp_path: Path) -> None:
+def test_create_passes_secrets_through_standard_input_only(tmp_path: Path) -> None:
     """Every user of the host can read command lines."""
     log = tmp_path / "said"
     script = f'printf "%s\\n" "$0" >> {log}; case "$0" in *" run "*) cat > {log}.stdin;; esac'
@@ -105,7 +105,7 @@ def test_secrets_go_through_the_standard_input_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["two\nlines", "\n"])
-def test_a_setting_of_several_lines_is_refused(tmp_path: Path, value: str) -> None:
+def test_create_with_a_multiline_setting_is_a_bad_request(tmp_path: Path, value: str) -> None:
     provider = _provider(tmp_path, STUDIO)
     wish = replace(request(_offer(provider), TAGS.new()), env={"A": value})
     assert isinstance(provider.create(wish), BadRequest)

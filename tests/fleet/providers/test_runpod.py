@@ -60,7 +60,7 @@ def runpod() -> Iterator[RunPod]:
         yield RunPod(provider, fake, account)
 
 
-def test_offers_name_cloud_and_data_centre_and_leave_out_what_is_taken(runpod: RunPod) -> None:
+def test_offers_name_cloud_and_data_centre_and_exclude_taken_machines(runpod: RunPod) -> None:
     offers = {(o.id, o.price_per_hour, o.region, o.count) for o in runpod.offers()}
     assert ("COMMUNITY/EU-RO-1/NVIDIA GeForce RTX 4090", 0.34, "EU-RO-1", 4) in offers
     assert ("SECURE/EU-RO-1/NVIDIA GeForce RTX 4090", 0.69, "EU-RO-1", 4) in offers
@@ -68,17 +68,17 @@ def test_offers_name_cloud_and_data_centre_and_leave_out_what_is_taken(runpod: R
     assert not [offer for offer in offers if offer[0].startswith("COMMUNITY/EU-RO-1/NVIDIA L4")]
 
 
-def test_several_cards_cost_several_prices(runpod: RunPod) -> None:
+def test_offers_of_several_gpus_cost_the_sum(runpod: RunPod) -> None:
     offers = runpod.offers(OfferQuery(gpus=("NVIDIA H200",), cards=2))
     assert [(o.gpus, o.price_per_hour) for o in offers] == [(2, 7.18)]
     assert runpod.offers(OfferQuery(cards=9)) == []
 
 
-def test_it_has_no_auction(runpod: RunPod) -> None:
+def test_offers_are_never_interruptible(runpod: RunPod) -> None:
     assert runpod.offers(OfferQuery(interruptible=True)) == []
 
 
-def test_the_pod_is_what_was_offered(runpod: RunPod) -> None:
+def test_create_requests_the_offered_pod(runpod: RunPod) -> None:
     wish = request(runpod.offers()[0], TAGS.new())
     assert isinstance(runpod.provider.create(wish), Instance)
     (sent,) = [call.json for call in runpod.fake.requests if call.method == "POST"]
@@ -91,7 +91,7 @@ def test_the_pod_is_what_was_offered(runpod: RunPod) -> None:
     assert (sent["name"], sent["disk"]) == (wish.tag, 50)
 
 
-def test_a_place_whose_name_is_broken_is_our_fault(runpod: RunPod) -> None:
+def test_create_with_a_malformed_offer_id_is_a_bad_request(runpod: RunPod) -> None:
     wish = request(runpod.offers()[0], TAGS.new())
     for name in ("nowhere", "MOON//NVIDIA L4"):
         answer = runpod.provider.create(replace(wish, offer=replace(wish.offer, id=name)))
@@ -100,7 +100,7 @@ def test_a_place_whose_name_is_broken_is_our_fault(runpod: RunPod) -> None:
     assert runpod.account.machines == {}
 
 
-def test_statuses(runpod: RunPod) -> None:
+def test_instances_map_each_status_to_a_state(runpod: RunPod) -> None:
     created = runpod.provider.create(request(runpod.offers()[0], TAGS.new()))
     assert isinstance(created, Instance)
     machine = runpod.account.machines[created.id]
@@ -118,13 +118,13 @@ def test_statuses(runpod: RunPod) -> None:
     assert runpod.listed().state is InstanceState.ENDED
 
 
-def test_creation_time_is_the_providers(runpod: RunPod) -> None:
+def test_instances_have_the_providers_creation_time(runpod: RunPod) -> None:
     created = runpod.provider.create(request(runpod.offers()[0], TAGS.new()))
     assert isinstance(created, Instance)
     assert created.created_at == runpod.account.machines[created.id].created_at
 
 
-def test_a_pool_that_is_closed_to_us_is_skipped(runpod: RunPod) -> None:
+def test_create_in_a_forbidden_pool_is_no_capacity(runpod: RunPod) -> None:
     wish = request(runpod.offers()[0], TAGS.new())
     closed_offer = replace(wish.offer, id="SECURE//NVIDIA B900")
     assert isinstance(runpod.provider.create(replace(wish, offer=closed_offer)), NoCapacity)

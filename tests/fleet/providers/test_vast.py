@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.fleet.contract.subjects import TAGS, request
-from tests.fleet.fakes.account import Account, Mishap
+from tests.fleet.fakes.account import Account, Fault
 from tests.fleet.fakes.vast import KEY, FakeVast
 from tests.servers.scripted_http import scripted_server
 from trackfarm_fleet.providers.base import (
@@ -68,14 +68,14 @@ def vast() -> Iterator[Vast]:
         yield Vast(provider, fake, account)
 
 
-def test_an_interruptible_offer_costs_its_bid_and_its_disk(vast: Vast) -> None:
+def test_offers_interruptible_cost_the_bid_and_the_disk(vast: Vast) -> None:
     offer = vast.spot()
     row = vast.fake.offers[int(offer.id)]
     assert offer.min_bid == row["min_bid"]
     assert offer.price_per_hour == pytest.approx(row["min_bid"] + 0.01)
 
 
-def test_a_bid_is_outbid_and_raised(vast: Vast) -> None:
+def test_change_bid_restarts_an_outbid_machine(vast: Vast) -> None:
     assert isinstance(vast.provider, Bidding)
     created = vast.provider.create(vast.bid())
     assert isinstance(created, Instance)
@@ -90,22 +90,22 @@ def test_a_bid_is_outbid_and_raised(vast: Vast) -> None:
     assert (running.state, running.price_per_hour) == (InstanceState.RUNNING, 0.28)
 
 
-def test_a_bid_beyond_what_is_allowed_is_not_sent(vast: Vast) -> None:
+def test_change_bid_above_the_limit_is_not_sent(vast: Vast) -> None:
     before = len(vast.fake.requests)
     assert isinstance(vast.provider.change_bid("1", 33.0), BadRequest)
     assert len(vast.fake.requests) == before
 
 
-def test_a_failed_bid_leaves_no_machine_behind(vast: Vast) -> None:
+def test_create_with_a_failed_bid_leaves_no_machine_behind(vast: Vast) -> None:
     wish = vast.bid()
-    vast.account.befall("create", Mishap.BID_TOO_LOW)
-    vast.account.befall("terminate", Mishap.SERVER_ERROR, Mishap.RATE_LIMITED)
+    vast.account.inject("create", Fault.BID_TOO_LOW)
+    vast.account.inject("terminate", Fault.SERVER_ERROR, Fault.RATE_LIMITED)
     assert isinstance(vast.provider.create(wish), NoCapacity)
     assert vast.account.running() == []
     assert len(vast.account.machines) == 1
 
 
-def test_all_pages_are_read(vast: Vast) -> None:
+def test_instances_reads_all_pages(vast: Vast) -> None:
     for _ in range(53):
         vast.account.rent(tag=TAGS.new(), gpu="RTX 4090", gpus=1, price=0.4, env={})
     assert len({instance.id for instance in vast.listed()}) == 53
@@ -113,7 +113,7 @@ def test_all_pages_are_read(vast: Vast) -> None:
     assert [page.params.get("after_token") for page in pages] == [None, "25", "50"]
 
 
-def test_no_threshold_is_ever_crossed(vast: Vast) -> None:
+def test_calls_keep_the_documented_intervals(vast: Vast) -> None:
     """The server rejects calls that come too soon; here it never has to."""
     for _ in range(3):
         created = vast.provider.create(request(vast.spot(), TAGS.new()))
@@ -122,7 +122,7 @@ def test_no_threshold_is_ever_crossed(vast: Vast) -> None:
     assert max(vast.account.slept) <= 6.0
 
 
-def test_a_setting_that_is_too_long_is_refused_before_it_is_sent(vast: Vast) -> None:
+def test_create_with_a_too_long_setting_is_not_sent(vast: Vast) -> None:
     wish = request(vast.spot(), TAGS.new())
     wish = replace(wish, secrets={"TOKEN": SecretStr("s" * 300)})
     answer = vast.provider.create(wish)
@@ -130,7 +130,7 @@ def test_a_setting_that_is_too_long_is_refused_before_it_is_sent(vast: Vast) -> 
     assert "s" * 20 not in answer.detail
 
 
-def test_the_entry_point_of_the_image_is_kept_and_told_to_end(vast: Vast) -> None:
+def test_create_keeps_the_entry_point_of_the_image(vast: Vast) -> None:
     wish = vast.bid()
     assert isinstance(vast.provider.create(wish), Instance)
     (sent,) = [call.json for call in vast.fake.requests if "/asks/" in call.path]
@@ -153,10 +153,12 @@ def test_the_entry_point_of_the_image_is_kept_and_told_to_end(vast: Vast) -> Non
         ("a word of next year", True, InstanceState.STARTING),
     ],
 )
-def test_its_words_for_states(status: str | None, is_bid: bool, expected: InstanceState) -> None:
+def test_instances_map_each_status_to_a_state(
+    status: str | None, is_bid: bool, expected: InstanceState
+) -> None:
     assert instance_of(VastInstance(id=1, actual_status=status, is_bid=is_bid)).state is expected
 
 
-def test_a_container_that_cannot_be_created_is_broken() -> None:
+def test_instances_with_a_failed_container_are_broken() -> None:
     row = VastInstance(id=1, actual_status="created", status_msg="OCI runtime create failed: no")
     assert instance_of(row).state is InstanceState.BROKEN

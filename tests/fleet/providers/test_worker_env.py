@@ -7,7 +7,9 @@ from trackfarm_fleet.providers.worker_env import TAG_VARIABLE, WorkerInvitation
 from trackfarm_worker.settings import WorkerSettings
 
 
-def test_the_workers_settings_are_what_it_was_invited_with(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_settings_accept_the_environment_of_an_invitation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     invitation = WorkerInvitation("https://farm.example", SecretStr("join-me"), "acestep-v15-turbo")
     env = invitation.env(tag="tf-a-0", provider="vast", price_per_hour=0.34)
     for name, value in env.items():

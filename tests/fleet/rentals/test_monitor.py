@@ -9,33 +9,38 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from tests.fleet.contract.subjects import TAGS, Subject, runpod_subject, vast_subject
-from tests.fleet.fakes.account import Account, Mishap
+from tests.fleet.fakes.account import Account, Fault
 from trackfarm.identity import new_id
-from trackfarm.protocol.fleet import RentalState
-from trackfarm_fleet.billing.ledger import MICRO, Rate, RentalCosting, account_of
+from trackfarm.protocol.fleet import PriceChange, RentalState
+from trackfarm_fleet.billing.ledger import MICRO, RentalCosting, breakdown_of
 from trackfarm_fleet.providers.base import Instance, MachineOffer, OfferQuery, ProviderError
 from trackfarm_fleet.rentals.models import Observation, RentalRecord, Timeouts, WorkerObservation
-from trackfarm_fleet.rentals.orphans import Terminate, kept_of, reap
-from trackfarm_fleet.rentals.state_machine import asked_to_end, created, must_ask_to_end, observed
+from trackfarm_fleet.rentals.orphans import find_orphans, select_instance
+from trackfarm_fleet.rentals.state_machine import (
+    advance,
+    after_create,
+    after_terminate_request,
+    is_terminate_due,
+)
 
-PATIENCE = Timeouts()
-MISHAPS = {
+TIMEOUTS = Timeouts()
+FAULTS = {
     "create": [
-        Mishap.NO_CAPACITY,
-        Mishap.RATE_LIMITED,
-        Mishap.HANGS_UP_BEFORE,
-        Mishap.HANGS_UP_AFTER,
-        Mishap.DONE_TWICE,
-        Mishap.SERVER_ERROR,
+        Fault.NO_CAPACITY,
+        Fault.RATE_LIMITED,
+        Fault.HANGS_UP_BEFORE,
+        Fault.HANGS_UP_AFTER,
+        Fault.DONE_TWICE,
+        Fault.SERVER_ERROR,
     ],
-    "list": [Mishap.SERVER_ERROR, Mishap.HANGS_UP_BEFORE, Mishap.RATE_LIMITED],
-    "terminate": [Mishap.SERVER_ERROR, Mishap.HANGS_UP_AFTER, Mishap.RATE_LIMITED],
+    "list": [Fault.SERVER_ERROR, Fault.HANGS_UP_BEFORE, Fault.RATE_LIMITED],
+    "terminate": [Fault.SERVER_ERROR, Fault.HANGS_UP_AFTER, Fault.RATE_LIMITED],
 }
 
 
 @dataclass
-class Fleet:
-    """A minimal loop around the pure parts."""
+class RentalLoop:
+    """A minimal monitor around the pure parts."""
 
     subject: Subject
     account: Account
@@ -46,41 +51,36 @@ class Fleet:
         row = RentalRecord(new_id("rental"), tag, offer.provider, offer.gpu, 1, 0.4, now, now)
         self.rows[tag] = row
         answer = self.subject.provider.create(self.subject.request(tag))
-        self.rows[tag] = created(row, answer, self.account.clock.now)
+        self.rows[tag] = after_create(row, answer, self.account.clock.now)
         return tag
 
-    def look(self, *, wanted: bool) -> None:
-        asked_at = self.account.clock.now
+    def observe(self, *, release_reason: str = "") -> None:
+        requested_at = self.account.clock.now
         listed = self.subject.provider.instances()
         if isinstance(listed, ProviderError):
             return
-        now = self.account.clock.now
-        rulings = reap(
-            listed,
-            self.rows.values(),
-            tags=TAGS,
-            listed_at=asked_at,
-            now=now,
-            patience=PATIENCE,
-        )
-        for ruling in rulings:
-            if isinstance(ruling, Terminate):
-                self.subject.provider.terminate(ruling.instance.id)
+        for orphan in find_orphans(listed, self.rows.values(), tags=TAGS):
+            self.subject.provider.terminate(orphan.instance.id)
         for tag, row in self.rows.items():
-            self.rows[tag] = self._advanced(row, listed, asked_at, wanted)
+            self.rows[tag] = self._advanced(row, listed, requested_at, release_reason)
 
     def _advanced(
-        self, row: RentalRecord, listed: Sequence[Instance], asked_at: float, wanted: bool
+        self,
+        row: RentalRecord,
+        listed: Sequence[Instance],
+        requested_at: float,
+        release_reason: str,
     ) -> RentalRecord:
-        mine = kept_of(row, [i for i in listed if i.tag == row.tag])
+        instance = select_instance(row, [i for i in listed if i.tag == row.tag])
         now = self.account.clock.now
         machine = self.account.machines.get(row.provider_id)
-        joined = machine is not None and now > machine.boots_at and not machine.stopped
-        worker = WorkerObservation(1.0, left=not wanted) if joined else None
-        row = observed(row, Observation(now, asked_at, mine, worker, wanted), PATIENCE)
-        if must_ask_to_end(row, now, PATIENCE):
+        has_joined = machine is not None and now > machine.boots_at and not machine.stopped
+        worker = WorkerObservation(1.0, has_left=bool(release_reason)) if has_joined else None
+        observation = Observation(now, requested_at, instance, worker, release_reason)
+        row = advance(row, observation, TIMEOUTS)
+        if is_terminate_due(row, now, TIMEOUTS):
             self.subject.provider.terminate(row.provider_id)
-            row = asked_to_end(row, self.account.clock.now)
+            row = after_terminate_request(row, self.account.clock.now)
         return row
 
 
@@ -89,39 +89,39 @@ def _over(name: str) -> AbstractContextManager[Subject]:
 
 
 @pytest.fixture(params=["runpod", "vast"])
-def fleet(request: pytest.FixtureRequest) -> Iterator[Fleet]:
+def rental_loop(request: pytest.FixtureRequest) -> Iterator[RentalLoop]:
     with _over(request.param) as subject:
         assert subject.account is not None
-        yield Fleet(subject, subject.account)
+        yield RentalLoop(subject, subject.account)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_after_many_bad_days_nothing_of_ours_runs_and_every_row_is_closed(
-    fleet: Fleet, seed: int
+def test_rentals_all_close_and_no_machine_runs_after_many_failures(
+    rental_loop: RentalLoop, seed: int
 ) -> None:
     chance = random.Random(seed)
-    account = fleet.account
+    account = rental_loop.account
     account.linger_seconds = 90
-    offers = fleet.subject.provider.offers(OfferQuery())
+    offers = rental_loop.subject.provider.offers(OfferQuery())
     assert not isinstance(offers, ProviderError)
     for _ in range(8):
-        for operation, mishaps in MISHAPS.items():
-            account.befall(operation, *chance.sample([*mishaps, None, None], 2))
-        fleet.rent(offers[0])
-        _misfortune(account, chance)
+        for operation, faults in FAULTS.items():
+            account.inject(operation, *chance.sample([*faults, None, None], 2))
+        rental_loop.rent(offers[0])
+        _break_one(account, chance)
         for _ in range(3):
             account.clock.advance(20)
-            fleet.look(wanted=True)
+            rental_loop.observe()
     for _ in range(200):
         account.clock.advance(20)
-        fleet.look(wanted=False)
-        if not any(row.is_open for row in fleet.rows.values()):
+        rental_loop.observe(release_reason="not needed")
+        if not any(row.is_open for row in rental_loop.rows.values()):
             break
-    assert [row for row in fleet.rows.values() if row.is_open] == []
+    assert [row for row in rental_loop.rows.values() if row.is_open] == []
     assert account.running() == []
 
 
-def _misfortune(account: Account, chance: random.Random) -> None:
+def _break_one(account: Account, chance: random.Random) -> None:
     running = account.running()
     if not running:
         return
@@ -135,40 +135,42 @@ def _misfortune(account: Account, chance: random.Random) -> None:
             account.outbid(victim.id)
 
 
-def test_the_ledger_of_a_life_is_the_providers_bill(fleet: Fleet) -> None:
-    account = fleet.account
-    tag = fleet.rent(fleet.subject.offer())
+def test_ledger_of_a_rental_equals_the_providers_bill(rental_loop: RentalLoop) -> None:
+    account = rental_loop.account
+    tag = rental_loop.rent(rental_loop.subject.offer())
     for _ in range(30):
         account.clock.advance(60)
-        fleet.look(wanted=True)
-    assert fleet.rows[tag].state is RentalState.JOINED
+        rental_loop.observe()
+    assert rental_loop.rows[tag].state is RentalState.JOINED
     for _ in range(4):
         account.clock.advance(20)
-        fleet.look(wanted=False)
-    row = fleet.rows[tag]
+        rental_loop.observe(release_reason="not needed")
+    row = rental_loop.rows[tag]
     assert row.state is RentalState.ENDED
     machine = account.machines[row.provider_id]
     assert machine.ended_at is not None
-    stay = RentalCosting(
+    costing = RentalCosting(
         start=row.created_at or 0.0,
         end=machine.ended_at,
         joined_at=row.joined_at,
-        rates=[Rate(row.created_at or 0.0, row.price_per_hour)],
+        prices=[PriceChange(at=row.created_at or 0.0, price_per_hour=row.price_per_hour)],
         tracks=10,
     )
-    books = account_of(stay)
-    assert sum(books.dollars.values()) == round(account.bill() * MICRO)
-    assert books.per_track == pytest.approx(float(account.bill()) / 10, abs=1e-6)
+    breakdown = breakdown_of(costing)
+    assert sum(breakdown.microdollars.values()) == round(account.bill() * MICRO)
+    assert breakdown.per_track == pytest.approx(float(account.bill()) / 10, abs=1e-6)
 
 
-def test_a_restarted_fleet_with_its_rows_ends_what_nobody_claims(fleet: Fleet) -> None:
+def test_restarted_fleet_ends_machines_without_a_rental(rental_loop: RentalLoop) -> None:
     """One machine was made by a create call with a lost rental, one by another farm."""
-    kept = fleet.rent(fleet.subject.offer())
-    lost = fleet.rent(fleet.subject.offer())
-    stranger = fleet.account.rent(tag="tf-spa-0123456789abcdef", gpu="x", gpus=1, price=1, env={})
-    del fleet.rows[lost]
-    fleet.account.clock.advance(200)
-    restarted = replace(fleet.subject, provider=fleet.subject.reopened(TAGS.prefix))
-    Fleet(restarted, fleet.account, fleet.rows).look(wanted=True)
-    running_tags = {machine.tag for machine in fleet.account.running()}
+    kept = rental_loop.rent(rental_loop.subject.offer())
+    lost = rental_loop.rent(rental_loop.subject.offer())
+    stranger = rental_loop.account.rent(
+        tag="tf-spa-0123456789abcdef", gpu="x", gpus=1, price=1, env={}
+    )
+    del rental_loop.rows[lost]
+    rental_loop.account.clock.advance(200)
+    restarted = replace(rental_loop.subject, provider=rental_loop.subject.reopened(TAGS.prefix))
+    RentalLoop(restarted, rental_loop.account, rental_loop.rows).observe()
+    running_tags = {machine.tag for machine in rental_loop.account.running()}
     assert running_tags == {kept, stranger.tag}

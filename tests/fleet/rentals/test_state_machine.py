@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fleet.rental_builders import AWAKE, T0, a_rental, a_sight, an_instance
+from tests.fleet.rental_builders import AWAKE, T0, a_rental, an_instance, an_observation
 from trackfarm.protocol.fleet import RentalState
 from trackfarm_fleet.providers.base import (
     BadRequest,
@@ -15,7 +15,7 @@ from trackfarm_fleet.providers.base import (
     Unavailable,
 )
 from trackfarm_fleet.rentals.models import (
-    MOVES,
+    TRANSITIONS,
     Observation,
     RentalRecord,
     Timeouts,
@@ -23,36 +23,51 @@ from trackfarm_fleet.rentals.models import (
     is_legal,
     mermaid,
 )
-from trackfarm_fleet.rentals.state_machine import asked_to_end, created, must_ask_to_end, observed
+from trackfarm_fleet.rentals.state_machine import (
+    advance,
+    after_create,
+    after_terminate_request,
+    is_terminate_due,
+)
 from trackfarm_scheduler.policy.states import RENTAL
 
 S = RentalState
-PATIENCE = Timeouts()
+TIMEOUTS = Timeouts()
 
 
-def test_the_scheduler_knows_the_same_states_and_moves() -> None:
+def test_transitions_equal_the_schedulers() -> None:
     scheduler_moves = {str(a): {str(b) for b in targets} for a, targets in RENTAL.moves.items()}
-    assert {str(a): {str(b) for b in targets} for a, targets in MOVES.items()} == scheduler_moves
+    assert {
+        str(a): {str(b) for b in targets} for a, targets in TRANSITIONS.items()
+    } == scheduler_moves
     assert sorted(mermaid().splitlines()) == sorted(RENTAL.mermaid().splitlines())
 
 
-def test_a_good_life_goes_through_every_state() -> None:
-    rental = created(a_rental(), an_instance(InstanceState.STARTING), T0 + 2)
+def test_advance_goes_through_every_state() -> None:
+    rental = after_create(a_rental(), an_instance(InstanceState.STARTING), T0 + 2)
     assert (rental.state, rental.provider_id) == (S.CREATED, "7")
-    rental = observed(rental, a_sight(10, an_instance(InstanceState.STARTING)), PATIENCE)
+    rental = advance(rental, an_observation(10, an_instance(InstanceState.STARTING)), TIMEOUTS)
     assert rental.state is S.BOOTING
-    rental = observed(rental, a_sight(200, an_instance(), worker=AWAKE), PATIENCE)
+    rental = advance(rental, an_observation(200, an_instance(), worker=AWAKE), TIMEOUTS)
     assert (rental.state, rental.joined_at) == (S.JOINED, T0 + 200)
-    rental = observed(rental, a_sight(900, an_instance(), worker=AWAKE, wanted=False), PATIENCE)
+    rental = advance(
+        rental,
+        an_observation(900, an_instance(), worker=AWAKE, release_reason="not needed"),
+        TIMEOUTS,
+    )
     assert rental.state is S.DRAINING
-    deregistered = WorkerObservation(1.0, left=True)
-    rental = observed(
-        rental, a_sight(950, an_instance(), worker=deregistered, wanted=False), PATIENCE
+    deregistered = WorkerObservation(1.0, has_left=True)
+    rental = advance(
+        rental,
+        an_observation(950, an_instance(), worker=deregistered, release_reason="not needed"),
+        TIMEOUTS,
     )
     assert rental.state is S.ENDING
-    assert must_ask_to_end(rental, T0 + 950, PATIENCE)
-    rental = asked_to_end(rental, T0 + 951)
-    rental = observed(rental, a_sight(960, worker=deregistered, wanted=False), PATIENCE)
+    assert is_terminate_due(rental, T0 + 950, TIMEOUTS)
+    rental = after_terminate_request(rental, T0 + 951)
+    rental = advance(
+        rental, an_observation(960, worker=deregistered, release_reason="not needed"), TIMEOUTS
+    )
     assert (rental.state, rental.ended_at) == (S.ENDED, T0 + 960)
 
 
@@ -63,128 +78,133 @@ def test_a_good_life_goes_through_every_state() -> None:
         RateLimited("slow", 5.0),
         OutOfCredit("pay"),
         BadRequest("what?"),
-        Unavailable("refused", maybe_done=False),
+        Unavailable("refused", may_have_run=False),
     ],
 )
-def test_a_certain_refusal_ends_the_row_with_its_reason(
+def test_after_create_a_definite_rejection_ends_the_rental(
     refusal: NoCapacity | RateLimited | OutOfCredit | BadRequest | Unavailable,
 ) -> None:
-    rental = created(a_rental(), refusal, T0 + 1)
+    rental = after_create(a_rental(), refusal, T0 + 1)
     assert (rental.state, rental.reason) == (S.ENDED, refusal.detail)
 
 
-def test_a_lost_answer_leaves_the_row_open_until_the_list_shows_the_machine() -> None:
-    rental = created(a_rental(), Unavailable("timed out"), T0 + 30)
+def test_after_create_a_lost_response_leaves_the_rental_intended() -> None:
+    rental = after_create(a_rental(), Unavailable("timed out"), T0 + 30)
     assert rental.state is S.INTENDED
-    rental = observed(rental, a_sight(31), PATIENCE)
+    rental = advance(rental, an_observation(31), TIMEOUTS)
     assert rental.state is S.INTENDED
     shown = an_instance(InstanceState.STARTING, created_at=T0 + 3)
-    rental = observed(rental, a_sight(60, shown), PATIENCE)
+    rental = advance(rental, an_observation(60, shown), TIMEOUTS)
     assert (rental.state, rental.provider_id, rental.created_at) == (S.BOOTING, "7", T0 + 3)
 
 
-def test_a_lost_answer_whose_machine_never_appears_ends_the_row() -> None:
-    rental = created(a_rental(), Unavailable("timed out"), T0 + 30)
-    rental = observed(rental, a_sight(PATIENCE.appear), PATIENCE)
+def test_advance_ends_a_lost_response_without_a_machine() -> None:
+    rental = after_create(a_rental(), Unavailable("timed out"), T0 + 30)
+    rental = advance(rental, an_observation(TIMEOUTS.create_timeout_seconds), TIMEOUTS)
     assert rental.state is S.INTENDED
-    rental = observed(rental, a_sight(PATIENCE.appear + 1), PATIENCE)
+    rental = advance(rental, an_observation(TIMEOUTS.create_timeout_seconds + 1), TIMEOUTS)
     assert (rental.state, rental.reason) == (S.ENDED, "timed out")
 
 
 @pytest.mark.parametrize("state", [S.INTENDED, S.BOOTING, S.JOINED, S.ENDING])
-def test_without_a_list_nothing_is_concluded_about_the_machine(state: RentalState) -> None:
+def test_advance_without_a_list_changes_nothing(state: RentalState) -> None:
     rental = a_rental(state, asked_to_end_at=T0)
-    sight = Observation(at=T0 + 400, listed_at=None)
-    assert observed(rental, sight, PATIENCE) == rental
+    observation = Observation(at=T0 + 400, listed_at=None)
+    assert advance(rental, observation, TIMEOUTS) == rental
 
 
-def test_a_machine_that_never_boots_ends_after_the_patience_for_it() -> None:
+def test_advance_ends_a_machine_after_the_boot_timeout() -> None:
     rental = a_rental(S.BOOTING)
-    waiting = observed(rental, a_sight(1200, an_instance(InstanceState.STARTING)), PATIENCE)
+    waiting = advance(rental, an_observation(1200, an_instance(InstanceState.STARTING)), TIMEOUTS)
     assert waiting.state is S.BOOTING
-    ended = observed(rental, a_sight(1201, an_instance(InstanceState.STARTING)), PATIENCE)
+    ended = advance(rental, an_observation(1201, an_instance(InstanceState.STARTING)), TIMEOUTS)
     assert (ended.state, ended.reason) == (S.ENDING, "no worker joined within 1200 s")
 
 
-def test_time_in_created_counts_for_the_boot() -> None:
+def test_advance_counts_time_in_created_as_boot() -> None:
     rental = a_rental(S.BOOTING, since=T0 + 700)
-    assert observed(rental, a_sight(1201, an_instance()), PATIENCE).state is S.ENDING
+    assert advance(rental, an_observation(1201, an_instance()), TIMEOUTS).state is S.ENDING
 
 
 @pytest.mark.parametrize("state", [S.CREATED, S.BOOTING, S.JOINED, S.DRAINING])
-def test_a_broken_machine_ends_whatever_it_was(state: RentalState) -> None:
+def test_advance_ends_a_broken_machine_in_any_state(state: RentalState) -> None:
     broken = an_instance(InstanceState.BROKEN, detail="offline")
-    after = observed(a_rental(state), a_sight(5, broken, worker=None), PATIENCE)
+    after = advance(a_rental(state), an_observation(5, broken, worker=None), TIMEOUTS)
     assert after.state is S.ENDING
     assert "offline" in after.reason
 
 
-def test_one_incomplete_list_ends_nothing_but_a_minute_of_them_does() -> None:
+def test_advance_ends_a_missing_machine_after_the_timeout() -> None:
     rental = a_rental(S.JOINED, joined_at=T0)
-    assert observed(rental, a_sight(30, worker=AWAKE), PATIENCE).state is S.JOINED
-    vanished = observed(rental, a_sight(61, worker=AWAKE), PATIENCE)
+    assert advance(rental, an_observation(30, worker=AWAKE), TIMEOUTS).state is S.JOINED
+    vanished = advance(rental, an_observation(61, worker=AWAKE), TIMEOUTS)
     assert (vanished.state, vanished.reason) == (S.ENDING, "it vanished from its provider's list")
 
 
-def test_what_vanished_is_asked_to_end_before_it_is_closed() -> None:
-    rental = observed(a_rental(S.JOINED), a_sight(61, worker=AWAKE), PATIENCE)
+def test_advance_closes_a_vanished_machine_after_a_terminate_request() -> None:
+    rental = advance(a_rental(S.JOINED), an_observation(61, worker=AWAKE), TIMEOUTS)
     assert rental.state is S.ENDING
-    assert must_ask_to_end(rental, T0 + 61, PATIENCE)
-    assert observed(rental, a_sight(70), PATIENCE).state is S.ENDING
-    assert observed(asked_to_end(rental, T0 + 65), a_sight(70), PATIENCE).state is S.ENDED
+    assert is_terminate_due(rental, T0 + 61, TIMEOUTS)
+    assert advance(rental, an_observation(70), TIMEOUTS).state is S.ENDING
+    assert (
+        advance(after_terminate_request(rental, T0 + 65), an_observation(70), TIMEOUTS).state
+        is S.ENDED
+    )
 
 
-def test_outbid_is_waited_out_for_a_while_and_forgotten_when_it_is_over() -> None:
+def test_advance_tolerates_an_outbid_machine_until_the_timeout() -> None:
     stopped = an_instance(InstanceState.STOPPED, price_per_hour=0.01)
-    rental = observed(a_rental(S.JOINED), a_sight(10, stopped, worker=AWAKE), PATIENCE)
+    rental = advance(a_rental(S.JOINED), an_observation(10, stopped, worker=AWAKE), TIMEOUTS)
     assert (rental.state, rental.stopped_at) == (S.JOINED, T0 + 10)
     assert rental.price_per_hour == 0.4
     silent = WorkerObservation(605.0)
-    assert observed(rental, a_sight(609, stopped, worker=silent), PATIENCE).state is S.JOINED
-    unwanted = a_sight(20, stopped, worker=silent, wanted=False)
-    assert observed(rental, unwanted, PATIENCE).state is S.ENDING  # no worker is there to drain
-    assert observed(rental, a_sight(611, stopped, worker=silent), PATIENCE).state is S.ENDING
-    back = observed(rental, a_sight(300, an_instance(), worker=AWAKE), PATIENCE)
+    assert advance(rental, an_observation(609, stopped, worker=silent), TIMEOUTS).state is S.JOINED
+    unwanted = an_observation(20, stopped, worker=silent, release_reason="not needed")
+    assert advance(rental, unwanted, TIMEOUTS).state is S.ENDING  # no worker is there to drain
+    assert advance(rental, an_observation(611, stopped, worker=silent), TIMEOUTS).state is S.ENDING
+    back = advance(rental, an_observation(300, an_instance(), worker=AWAKE), TIMEOUTS)
     assert (back.state, back.stopped_at) == (S.JOINED, None)
 
 
-def test_a_worker_that_is_silent_on_a_machine_that_runs_ends_it() -> None:
+def test_advance_ends_a_running_machine_without_heartbeats() -> None:
     rental = a_rental(S.JOINED)
-    sight = a_sight(601, an_instance(), worker=WorkerObservation(601.0))
-    assert observed(rental, sight, PATIENCE).state is S.ENDING
+    observation = an_observation(601, an_instance(), worker=WorkerObservation(601.0))
+    assert advance(rental, observation, TIMEOUTS).state is S.ENDING
 
 
-def test_a_drain_that_takes_too_long_ends() -> None:
+def test_advance_ends_a_drain_after_the_timeout() -> None:
     rental = a_rental(S.DRAINING)
-    soon = a_sight(600, an_instance(), worker=AWAKE, wanted=False)
-    assert observed(rental, soon, PATIENCE).state is S.DRAINING
-    late = a_sight(601, an_instance(), worker=AWAKE, wanted=False)
-    assert observed(rental, late, PATIENCE).state is S.ENDING
+    soon = an_observation(600, an_instance(), worker=AWAKE, release_reason="not needed")
+    assert advance(rental, soon, TIMEOUTS).state is S.DRAINING
+    late = an_observation(601, an_instance(), worker=AWAKE, release_reason="not needed")
+    assert advance(rental, late, TIMEOUTS).state is S.ENDING
 
 
-def test_what_is_not_wanted_before_it_joined_ends_at_once() -> None:
-    sight = a_sight(30, an_instance(InstanceState.STARTING), wanted=False)
-    assert observed(a_rental(S.BOOTING), sight, PATIENCE).state is S.ENDING
+def test_advance_ends_a_released_machine_before_it_joined() -> None:
+    observation = an_observation(
+        30, an_instance(InstanceState.STARTING), release_reason="not needed"
+    )
+    assert advance(a_rental(S.BOOTING), observation, TIMEOUTS).state is S.ENDING
 
 
-def test_an_ending_that_is_still_listed_stays_open_and_is_asked_for_again() -> None:
-    rental = asked_to_end(a_rental(S.ENDING), T0 + 10)
-    rental = observed(rental, a_sight(20, an_instance()), PATIENCE)
+def test_is_terminate_due_again_while_the_machine_is_listed() -> None:
+    rental = after_terminate_request(a_rental(S.ENDING), T0 + 10)
+    rental = advance(rental, an_observation(20, an_instance()), TIMEOUTS)
     assert rental.state is S.ENDING
-    assert not must_ask_to_end(rental, T0 + 39, PATIENCE)
-    assert must_ask_to_end(rental, T0 + 40, PATIENCE)
+    assert not is_terminate_due(rental, T0 + 39, TIMEOUTS)
+    assert is_terminate_due(rental, T0 + 40, TIMEOUTS)
 
 
-def test_a_list_asked_for_before_the_request_to_end_proves_nothing() -> None:
-    rental = asked_to_end(a_rental(S.ENDING), T0 + 10)
+def test_advance_ignores_a_list_requested_before_the_terminate_request() -> None:
+    rental = after_terminate_request(a_rental(S.ENDING), T0 + 10)
     before = Observation(at=T0 + 12, listed_at=T0 + 9)
-    assert observed(rental, before, PATIENCE).state is S.ENDING
+    assert advance(rental, before, TIMEOUTS).state is S.ENDING
 
 
-def test_a_machine_that_no_list_has_shown_yet_may_still_appear() -> None:
-    rental = asked_to_end(a_rental(S.ENDING, seen_at=None), T0 + 10)
-    assert observed(rental, a_sight(20), PATIENCE).state is S.ENDING
-    assert observed(rental, a_sight(121), PATIENCE).state is S.ENDED
+def test_advance_waits_for_a_machine_that_was_never_listed() -> None:
+    rental = after_terminate_request(a_rental(S.ENDING, seen_at=None), T0 + 10)
+    assert advance(rental, an_observation(20), TIMEOUTS).state is S.ENDING
+    assert advance(rental, an_observation(121), TIMEOUTS).state is S.ENDED
 
 
 _instances = st.none() | st.sampled_from(InstanceState).map(an_instance)
@@ -192,47 +212,50 @@ _workers = st.none() | st.builds(WorkerObservation, st.floats(0, 2000), st.boole
 
 
 @st.composite
-def _sights(draw: st.DrawFn) -> list[Observation]:
-    now, sights = T0, []
+def _observations(draw: st.DrawFn) -> list[Observation]:
+    now, observations = T0, []
     for step in draw(st.lists(st.floats(0.1, 500), min_size=1, max_size=20)):
         now += step
         listed = draw(st.sampled_from([None, now, now - 0.05]))
         shown = draw(_instances) if listed is not None else None
-        sights.append(Observation(now, listed, shown, draw(_workers), draw(st.booleans())))
-    return sights
+        reason = draw(st.sampled_from(["", "not needed"]))
+        observations.append(Observation(now, listed, shown, draw(_workers), reason))
+    return observations
 
 
-@given(_sights(), st.booleans())
-def test_whatever_is_seen_moves_are_legal_and_nothing_closes_unobserved(
-    sights: list[Observation], answered: bool
+@given(_observations(), st.booleans())
+def test_advance_moves_legally_and_closes_only_observed_machines(
+    observations: list[Observation], answered: bool
 ) -> None:
     rental: RentalRecord = a_rental()
     if answered:
-        rental = created(rental, an_instance(InstanceState.STARTING), T0)
-    for sight in sights:
+        rental = after_create(rental, an_instance(InstanceState.STARTING), T0)
+    for observation in observations:
         before = rental
-        rental = observed(rental, sight, PATIENCE)
+        rental = advance(rental, observation, TIMEOUTS)
         assert rental.state is before.state or _reachable(before.state, rental.state)
         if rental.state is S.ENDED and before.state is not S.ENDED:
-            assert sight.listed_at is not None
-            assert sight.instance is None or sight.instance.state is InstanceState.ENDED
-            assert not rental.provider_id or sight.instance or rental.asked_to_end_at
-        if must_ask_to_end(rental, sight.at, PATIENCE):
-            rental = asked_to_end(rental, sight.at)
+            assert observation.listed_at is not None
+            assert observation.instance is None or observation.instance.state is InstanceState.ENDED
+            assert not rental.provider_id or observation.instance or rental.asked_to_end_at
+        if is_terminate_due(rental, observation.at, TIMEOUTS):
+            rental = after_terminate_request(rental, observation.at)
     assert rental.ended_at is None or not rental.is_open
 
 
 def _reachable(source: RentalState, target: RentalState) -> bool:
-    return is_legal(source, target) or any(_reachable(next_, target) for next_ in MOVES[source])
+    return is_legal(source, target) or any(
+        _reachable(next_, target) for next_ in TRANSITIONS[source]
+    )
 
 
 @pytest.mark.parametrize("state", [S.CREATED, S.BOOTING])
-def test_a_worker_that_joined_before_anybody_looked_is_drained_too(state: RentalState) -> None:
-    unwanted = a_sight(20, an_instance(), worker=AWAKE, wanted=False, why="too late")
-    after = observed(a_rental(state), unwanted, PATIENCE)
+def test_advance_drains_a_worker_that_joined_between_two_rounds(state: RentalState) -> None:
+    unwanted = an_observation(20, an_instance(), worker=AWAKE, release_reason="too late")
+    after = advance(a_rental(state), unwanted, TIMEOUTS)
     assert (after.state, after.joined_at, after.reason) == (S.DRAINING, T0 + 20, "too late")
 
 
-def test_a_closed_row_never_changes() -> None:
+def test_advance_never_changes_a_closed_rental() -> None:
     rental = a_rental(S.ENDED, ended_at=T0)
-    assert observed(rental, a_sight(9, an_instance()), PATIENCE) == rental
+    assert advance(rental, an_observation(9, an_instance()), TIMEOUTS) == rental
