@@ -11,7 +11,7 @@ from trackfarm_bench.gpu.floor import track_tflop
 
 
 @pytest.mark.soak
-def test_the_dry_run_goes_all_the_way_to_a_page(tmp_path: Path) -> None:
+def test_gpu_bench_dry_run_writes_a_page(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -38,7 +38,7 @@ def test_the_dry_run_goes_all_the_way_to_a_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_without_a_card_it_says_so(tmp_path: Path) -> None:
+def test_gpu_bench_without_a_gpu_exits(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "trackfarm_bench.gpu", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
@@ -49,7 +49,7 @@ def test_without_a_card_it_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("duration", "guided", "expected"), [(60, False, 26.0), (240, False, 107.2), (240, True, 516.3)]
 )
-def test_the_floor_is_that_of_the_counted_operations(
+def test_track_tflop_interpolates_the_counted_operations(
     duration: float, guided: bool, expected: float
 ) -> None:
     steps = 25 if guided else 8

@@ -78,7 +78,7 @@ def watch(
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-def test_what_goes_wrong_is_seen(watch: Watch, tmp_path: Path) -> None:
+def test_monitored_farm_raises_alerts_for_failures(watch: Watch, tmp_path: Path) -> None:
     farm, began = watch.farm, time.time()
     job = submitted(farm)
     poisoned = farm.database.tracks(job)[POISONED].id
@@ -189,7 +189,7 @@ def pictures(watch: Watch, folder: Path) -> None:
         assert path.stat().st_size > 20_000
 
 
-def test_only_time_is_hastened() -> None:
+def test_monitored_farm_changes_only_durations() -> None:
     rule = "expr: rate(x[5m]) > 60\nfor: 15m\nsummary: 5m"
     assert hastened(rule) == "expr: rate(x[15s]) > 60\nfor: 45s\nsummary: 5m"
     assert HASTE == 20
