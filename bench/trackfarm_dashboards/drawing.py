@@ -108,9 +108,9 @@ def _card(axes: Any, panel: Panel) -> None:
     axes.text(0.02, 0.96, panel.title, transform=axes.transAxes, va="top", fontsize=8.5)
 
 
-def _stat(axes: Any, panel: Panel, found: Sequence[tuple[Query, HistoryLine]]) -> None:
+def _stat(axes: Any, panel: Panel, series_lines: Sequence[tuple[Query, HistoryLine]]) -> None:
     _card(axes, panel)
-    value = found[0][1].values[-1] if found else None
+    value = series_lines[0][1].values[-1] if series_lines else None
     is_alarm = panel.alarm is not None and value is not None and value >= panel.alarm
     shown = "no data" if value is None else words(value, panel.unit, panel.decimals)
     colour = ALARM if is_alarm else "#73bf69"
@@ -126,10 +126,10 @@ def _stat(axes: Any, panel: Panel, found: Sequence[tuple[Query, HistoryLine]]) -
     )
 
 
-def _table(axes: Any, panel: Panel, found: Sequence[tuple[Query, HistoryLine]]) -> None:
+def _table(axes: Any, panel: Panel, series_lines: Sequence[tuple[Query, HistoryLine]]) -> None:
     _card(axes, panel)
-    now = max((line.times[-1] for _, line in found), default=0)
-    rows = [line for _, line in found if line.times[-1] == now]
+    now = max((line.times[-1] for _, line in series_lines), default=0)
+    rows = [line for _, line in series_lines if line.times[-1] == now]
     for number, line in enumerate(sorted(rows, key=lambda line: -line.values[-1])):
         height = 0.8 - 0.13 * number
         cells = [line.labels.get(n, "") for n in ("name", "gpu", "tier", "model_set", "provider")]
@@ -139,7 +139,7 @@ def _table(axes: Any, panel: Panel, found: Sequence[tuple[Query, HistoryLine]]) 
             axes.text(place, height, text[:24], transform=axes.transAxes, ha=side, fontsize=7.5)
 
 
-def _series(axes: Any, panel: Panel, found: Sequence[tuple[Query, HistoryLine]]) -> None:
+def _series(axes: Any, panel: Panel, series_lines: Sequence[tuple[Query, HistoryLine]]) -> None:
     axes.set_title(panel.title, loc="left", fontsize=8.5, color=INK, pad=3)
     axes.grid(visible=True, linewidth=0.5)
     for side in ("top", "right", "left"):
@@ -147,23 +147,23 @@ def _series(axes: Any, panel: Panel, found: Sequence[tuple[Query, HistoryLine]])
     axes.tick_params(length=0, labelsize=7)
     box = axes.get_position()
     axes.set_position((box.x0 + 0.028, box.y0 + 0.055, box.width - 0.034, box.height - 0.08))
-    names = [legend(query.legend, line.labels) for query, line in found]
-    if panel.stacked and found:
-        times = sorted({t for _, line in found for t in line.times})
-        heights = [_at(line, times) for _, line in found]
+    names = [legend(query.legend, line.labels) for query, line in series_lines]
+    if panel.stacked and series_lines:
+        times = sorted({t for _, line in series_lines for t in line.times})
+        heights = [_at(line, times) for _, line in series_lines]
         axes.stackplot(times, heights, labels=names, alpha=0.6, step="post")
     else:
-        for name, (_, line) in zip(names, found, strict=True):
+        for name, (_, line) in zip(names, series_lines, strict=True):
             axes.plot(line.times, [_finite(v) for v in line.values], label=name, linewidth=1.1)
     axes.xaxis.set_major_formatter(FuncFormatter(_clock_time))
     axes.locator_params(axis="x", nbins=4)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words(value, panel.unit)))
     axes.locator_params(axis="y", nbins=5)
-    values = [_finite(value) for _, line in found for value in line.values]
+    values = [_finite(value) for _, line in series_lines for value in line.values]
     axes.set_ylim(bottom=min(0.0, 1.05 * min(values, default=0.0)))
     if not any(values):
         axes.set_ylim(0.0, 1.0)
-    if found:
+    if series_lines:
         axes.legend(
             loc="upper left",
             bbox_to_anchor=(-0.06, -0.1),

@@ -13,8 +13,8 @@ from trackfarm_dashboards.model import (
 )
 
 KIND = 'tier=~"$tier", model_set=~"$model_set"'
-TOLD = "name, gpu, tier, model_set, provider"
-INFO = f"max by (worker, {TOLD}) (trackfarm_worker_info{{{PLACE}}})"
+WORKER_LABELS = "name, gpu, tier, model_set, provider"
+INFO = f"max by (worker, {WORKER_LABELS}) (trackfarm_worker_info{{{PLACE}}})"
 
 
 def workers_in(state: str) -> str:
@@ -24,7 +24,7 @@ def workers_in(state: str) -> str:
 
 def of_workers(metric: str) -> str:
     """Return the query for a metric of each worker, joined with the worker's labels."""
-    return f"max by (worker) ({metric}) * on (worker) group_left ({TOLD}) {INFO}"
+    return f"max by (worker) ({metric}) * on (worker) group_left ({WORKER_LABELS}) {INFO}"
 
 
 def stage_quantile(share: float) -> str:

@@ -19,14 +19,26 @@ from trackfarm.protocol import fleet as fleet_api
 from trackfarm.protocol.worker import BUNDLE
 from trackfarm_fleet.autoscaler.models import BidChange, Candidate, RentOffer
 from trackfarm_fleet.offers import OfferMarket
-from trackfarm_fleet.providers.base import Bidding, Instance, Provider, RentalRequest
+from trackfarm_fleet.providers.base import CPU, Bidding, Instance, Provider, RentalRequest
 from trackfarm_fleet.providers.worker_env import WorkerInvitation
 from trackfarm_fleet.rentals.repository import RentalRepository
 from trackfarm_fleet.rentals.state_machine import after_create
 from trackfarm_fleet.rentals.tags import Tags
 
 log = structlog.get_logger(__name__)
-CPU = "cpu"
+# One line without single quotes, because every provider splits a command into words differently.
+_SCRIPT = """
+set -euo pipefail; umask 077;
+d=${TRACKFARM_FOLDER:-/workspace/trackfarm}/bundle; mkdir -p "$d"; cd "$d";
+ca=; n=1; while p=@PIECE@$n; [ -n "${!p:-}" ]; do ca=$ca${!p}; n=$((n+1)); done;
+trust=(); if [ -n "$ca" ]; then
+{ cat /etc/ssl/certs/ca-certificates.crt 2>/dev/null || true; echo "$ca" | base64 -d; } > ca.pem;
+trust=(--cacert ca.pem); fi;
+printf "header = \\"Authorization: Bearer %s\\"\\n" "$TRACKFARM_WORKER_JOIN_TOKEN" |
+curl --config - -fsS --retry 5 --retry-connrefused "${trust[@]}" -o bundle.tar.gz @URL@;
+echo "@DIGEST@  bundle.tar.gz" | sha256sum --check --quiet;
+tar -xzf bundle.tar.gz; exec bash start
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +148,6 @@ class Provisioner:
             secrets=invitation.secrets(),
             bid=rent.bid,
         )
-
-
-# One line without single quotes, because every provider splits a command into words differently.
-_SCRIPT = """
-set -euo pipefail; umask 077;
-d=${TRACKFARM_FOLDER:-/workspace/trackfarm}/bundle; mkdir -p "$d"; cd "$d";
-ca=; n=1; while p=@PIECE@$n; [ -n "${!p:-}" ]; do ca=$ca${!p}; n=$((n+1)); done;
-trust=(); if [ -n "$ca" ]; then
-{ cat /etc/ssl/certs/ca-certificates.crt 2>/dev/null || true; echo "$ca" | base64 -d; } > ca.pem;
-trust=(--cacert ca.pem); fi;
-printf "header = \\"Authorization: Bearer %s\\"\\n" "$TRACKFARM_WORKER_JOIN_TOKEN" |
-curl --config - -fsS --retry 5 --retry-connrefused "${trust[@]}" -o bundle.tar.gz @URL@;
-echo "@DIGEST@  bundle.tar.gz" | sha256sum --check --quiet;
-tar -xzf bundle.tar.gz; exec bash start
-"""
 
 
 def start_command(scheduler_url: str, sha256: str) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ class FleetClient(Client):
     @call
     def request_release(self, tag: str, reason: str) -> Steps[fleet_api.RentalInfo]:
         path = f"fleet/rentals/{segment(tag)}/release"
-        return ask(fleet_api.RentalInfo, path, fleet_api.ReleaseRequest(reason=reason))
+        return ask(fleet_api.RentalInfo, path, fleet_api.RentalReleaseRequest(reason=reason))
 
     @call
     def drain(self, tag: str) -> Steps[list[ApiWorker]]:

@@ -1,4 +1,4 @@
-"""The bench of a mixed catalog: a whole farm twice, once one by one and once in batches."""
+"""Catalog bench: a farm that makes a mixed catalog one by one, then in batches."""
 
 import subprocess
 import sys
@@ -44,6 +44,6 @@ def test_catalog_bench_compares_batches_with_single_tracks() -> None:
 
 
 def tables(text: str) -> list[list[str]]:
-    """The rows of each Markdown table without its head."""
+    """Return the rows of each Markdown table without its head."""
     parts = [part.splitlines() for part in text.split("\n\n") if part.startswith("| ")]
     return [[line for line in part[2:] if line.startswith("| ")] for part in parts]

@@ -1,4 +1,4 @@
-"""The engine's bench: every number of its tables is there, and exactness is."""
+"""Engine bench: its tables are complete, and batches are exact."""
 
 import subprocess
 import sys

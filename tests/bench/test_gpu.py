@@ -1,4 +1,4 @@
-"""The bench for GPUs, run whole with the tiny model on the CPU: the same code, other numbers."""
+"""GPU bench, with the tiny model on the CPU: the same code, other numbers."""
 
 import subprocess
 import sys
@@ -25,10 +25,10 @@ def test_gpu_bench_dry_run_writes_a_page(tmp_path: Path) -> None:
     page = (tmp_path / "gpu-cpu.md").read_text()
     assert page in done.stdout
     rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
-    found = rows[2:6]
-    whats = [row[0].removeprefix("| ") for row in found]
+    results = rows[2:6]
+    whats = [row[0].removeprefix("| ") for row in results]
     assert whats == ["stock, one by one", "stock, together", "ours", "ours"]
-    rates = [float(row[3].replace(",", "")) for row in found]
+    rates = [float(row[3].replace(",", "")) for row in results]
     assert all(rate > 0 for rate in rates)
     assert rows[8][1:3] == [f"{max(rates[:2]):,.0f}", f"{max(rates[2:]):,.0f}"]
     assert "A dry run with the tiny model" in page
@@ -53,8 +53,8 @@ def test_track_tflop_interpolates_the_counted_operations(
     duration: float, guided: bool, expected: float
 ) -> None:
     steps = 25 if guided else 8
-    found = track_tflop("std", duration, steps=steps, guided=guided)
-    assert found == pytest.approx(expected, rel=0.01)
+    results = track_tflop("std", duration, steps=steps, guided=guided)
+    assert results == pytest.approx(expected, rel=0.01)
     assert track_tflop("std", 90, steps=8, guided=False) == pytest.approx(
         (
             track_tflop("std", 60, steps=8, guided=False)

@@ -9,11 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.end_to_end.processes import tree_of
-from tests.fleet.fakes.account import Account, Machine
+from tests.fleet.fakes.account import Account, FakeMachine
 from tests.servers.process import Process
 
 MEMORY_MIB = 24_564
-Inside = Callable[[Machine], Mapping[str, str]]
+Inside = Callable[[FakeMachine], Mapping[str, str]]
 
 
 class MachineProcesses:
@@ -44,7 +44,7 @@ class MachineProcesses:
             runs = machine.ended_at is None and not machine.stopped and not machine.broken
             self._switch(machine, on=runs and now >= machine.boots_at)
 
-    def _switch(self, machine: Machine, *, on: bool) -> None:
+    def _switch(self, machine: FakeMachine, *, on: bool) -> None:
         process = self.processes.get(machine.id)
         if on and process is None:
             self.processes[machine.id] = self._begin(machine)
@@ -52,7 +52,7 @@ class MachineProcesses:
             _kill_tree(process)
             del self.processes[machine.id]
 
-    def _begin(self, machine: Machine) -> Process:
+    def _begin(self, machine: FakeMachine) -> Process:
         settings = {"gpu": machine.gpu, "data_dir": self.folder / machine.id, **self._settings}
         env = {f"TRACKFARM_WORKER_{name.upper()}": str(value) for name, value in settings.items()}
         log = self.folder / f"machine-{machine.id}.log"

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from tests.fleet.fakes import runpod as fake_runpod
 from tests.fleet.fakes import vast as fake_vast
-from tests.fleet.fakes.account import Account, Machine
+from tests.fleet.fakes.account import Account, FakeMachine
 from tests.scheduler.api_fixture import API_KEY, ApiFixture
 from tests.servers.scripted_http import scripted_server
 from trackfarm.protocol.fleet import RentalInfo
@@ -35,7 +35,7 @@ TICK_S = 20.0
 
 
 @dataclass
-class SimulatedWorker:
+class FakeWorker:
     """The worker of a machine: its token, and its current shard."""
 
     worker_id: str
@@ -53,7 +53,7 @@ class FleetFixture:
         self.provider = provider
         self.kind = kind
         self.farm = farm
-        self.simulated_workers: dict[str, SimulatedWorker] = {}
+        self.fake_workers: dict[str, FakeWorker] = {}
         self.speed: dict[str, float] = {}
         self.job = ""
         self.fleet = self.new_reconciler()
@@ -83,17 +83,17 @@ class FleetFixture:
             now = self.scene.clock()
             workers.mark_silent_lost(session, silent_since=now - 3 * TICK_S, now=now)
 
-    def _live(self, machine: Machine) -> None:
-        simulated_worker = self.simulated_workers.get(machine.id)
+    def _live(self, machine: FakeMachine) -> None:
+        fake_worker = self.fake_workers.get(machine.id)
         stopped = machine.ended_at is not None or machine.stopped or machine.broken
         if stopped or self.account.clock.now < machine.boots_at:
-            self.simulated_workers.pop(machine.id, None)
+            self.fake_workers.pop(machine.id, None)
             return
-        simulated_worker = simulated_worker or self._joined(machine)
-        if simulated_worker is not None and self._beats(simulated_worker):
-            self._work(simulated_worker)
+        fake_worker = fake_worker or self._joined(machine)
+        if fake_worker is not None and self._beats(fake_worker):
+            self._work(fake_worker)
 
-    def _joined(self, machine: Machine) -> SimulatedWorker | None:
+    def _joined(self, machine: FakeMachine) -> FakeWorker | None:
         hardware = {"gpu": machine.gpu, "memory_mib": 24_564, "model_set": self.kind}
         request = {"name": machine.tag, "nonce": f"nonce of {machine.id}", **hardware}
         token = machine.env.get("TRACKFARM_WORKER_JOIN_TOKEN")
@@ -103,31 +103,29 @@ class FleetFixture:
         if answer.status_code != 200:
             return None
         registration = answer.json()
-        self.simulated_workers[machine.id] = SimulatedWorker(
-            registration["worker_id"], registration["token"]
-        )
-        return self.simulated_workers[machine.id]
+        self.fake_workers[machine.id] = FakeWorker(registration["worker_id"], registration["token"])
+        return self.fake_workers[machine.id]
 
-    def _beats(self, simulated_worker: SimulatedWorker) -> bool:
+    def _beats(self, fake_worker: FakeWorker) -> bool:
         """Finish the current shard and send a heartbeat; return False if told to leave."""
-        if simulated_worker.offer is not None:
-            self.scene.finish(self.scene.worker(simulated_worker.worker_id), simulated_worker.offer)
-            simulated_worker.offer = None
-        answer = self.api.say("heartbeat", simulated_worker.token)
+        if fake_worker.offer is not None:
+            self.scene.finish(self.scene.worker(fake_worker.worker_id), fake_worker.offer)
+            fake_worker.offer = None
+        answer = self.api.say("heartbeat", fake_worker.token)
         if answer.status_code != 200:
             return False
         if any(c["kind"] == "drain" for c in answer.json()["commands"]):
-            self.api.say("leave", simulated_worker.token)
+            self.api.say("leave", fake_worker.token)
             return False
         return True
 
-    def _work(self, simulated_worker: SimulatedWorker) -> None:
+    def _work(self, fake_worker: FakeWorker) -> None:
         waiting = self.scene.made_by(self.job, TrackState.PENDING)[:SHARD] if self.job else []
-        worker = self.scene.worker(simulated_worker.worker_id)
+        worker = self.scene.worker(fake_worker.worker_id)
         offer = self.scene.try_offer(worker, self.job, waiting) if waiting else None
         if offer is not None:
             self.scene.claim(worker, offer)
-            simulated_worker.offer = offer
+            fake_worker.offer = offer
 
     def rentals(self) -> list[RentalInfo]:
         return self.farm.rentals(ended_since=0.0)

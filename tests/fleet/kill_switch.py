@@ -22,7 +22,7 @@ class KillSwitch:
 
     pid: int = 0
     moment: tuple[str, bool] | None = None
-    heard: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
 
     def around(
         self, reply: ReplyFunction, name_of: Callable[[ReceivedRequest], str]
@@ -31,7 +31,7 @@ class KillSwitch:
 
         def watched(request: ReceivedRequest) -> Reply:
             name = name_of(request)
-            self.heard.append(name)
+            self.calls.append(name)
             if self._trips(name, after=False):
                 return Reply(0)
             answer = reply(request)

@@ -63,11 +63,13 @@ def carried_out(
     return replace(
         inputs,
         machines=[*machines, *new_machines(decision)],
-        candidates=_left(inputs.candidates, decision),
+        candidates=_remaining_offers(inputs.candidates, decision),
     )
 
 
-def _left(candidates: Sequence[Candidate], decision: ScalingDecision) -> list[Candidate]:
+def _remaining_offers(
+    candidates: Sequence[Candidate], decision: ScalingDecision
+) -> list[Candidate]:
     """Return the offers that are still available."""
     taken = Counter(rent.candidate.offer.id for rent in decision.rent)
     counts = [(c, c.offer.count - taken[c.offer.id]) for c in candidates]

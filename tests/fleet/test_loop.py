@@ -90,7 +90,7 @@ def fixture(api: ApiFixture) -> Iterator[FleetFixture]:
 
 
 def test_run_rounds_survives_failures_and_return_machines_ends_them(fixture: FleetFixture) -> None:
-    def world_goes_on() -> bool:
+    def advance_and_continue() -> bool:
         fixture.live(5.0)
         return False
 
@@ -111,7 +111,7 @@ def test_run_rounds_survives_failures_and_return_machines_ends_them(fixture: Fle
         still_open = return_machines(
             fixture.fleet,
             policy,
-            world_goes_on,
+            advance_and_continue,
             reason="over",
             tick_seconds=0.01,
             timeout_seconds=20,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from tests.fleet.fakes.account import Machine
+from tests.fleet.fakes.account import FakeMachine
 from tests.fleet.fleet_fixture import TICK_S, FleetFixture, open_fleet_fixture
 from tests.scheduler.api_fixture import ApiFixture, Switch
 from tests.scheduler.farm_fixture import briefs
@@ -66,7 +66,7 @@ def fixture(request: pytest.FixtureRequest, api: ApiFixture) -> Iterator[FleetFi
         yield opened
 
 
-def a_machine(fixture: FleetFixture, front: str, files: Certificates) -> Machine:
+def a_machine(fixture: FleetFixture, front: str, files: Certificates) -> FakeMachine:
     fixture.fleet = fixture.new_reconciler(
         start="provision",
         image="pytorch/pytorch",
@@ -78,7 +78,7 @@ def a_machine(fixture: FleetFixture, front: str, files: Certificates) -> Machine
     return fixture.account.running()[0]
 
 
-def run(machine: Machine, folder: Path) -> tuple[int, str]:
+def run(machine: FakeMachine, folder: Path) -> tuple[int, str]:
     """Return the exit status and the output of the machine's command."""
     image = {"PATH": os.environ["PATH"], "TRACKFARM_FOLDER": str(folder)}
     result = subprocess.run(

@@ -192,7 +192,7 @@ def test_reconcile_through_all_failures_loses_no_track_and_no_machine(
     account.inject("offers", Fault.RATE_LIMITED)
     for _ in range(12):
         fixture.step(POLICY)
-    victims = [m for m in account.running() if m.id in fixture.simulated_workers]
+    victims = [m for m in account.running() if m.id in fixture.fake_workers]
     if fixture.provider.name == "vast":
         account.outbid(victims[0].id)
     else:

@@ -64,7 +64,7 @@ def sqlite_farm(sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> F
     return FarmFixture(sqlite_database)
 
 
-class Stage:
+class FleetProcess:
     """A real fleet process between a scheduler and an account, with a tripwire on both
     connections."""
 
@@ -119,7 +119,7 @@ class Stage:
                 self.fleet = self.start()
             if self.fixture.is_done() and self._is_over():
                 return
-        raise AssertionError(f"{self.wire.heard[-20:]}\n{self.log.read_text()[-3000:]}")
+        raise AssertionError(f"{self.wire.calls[-20:]}\n{self.log.read_text()[-3000:]}")
 
     def _is_over(self) -> bool:
         rentals = self.fixture.rentals()
@@ -127,21 +127,23 @@ class Stage:
 
 
 @pytest.fixture
-def stage(api: ApiFixture, tmp_path: Path) -> Iterator[Stage]:
+def fleet_process(api: ApiFixture, tmp_path: Path) -> Iterator[FleetProcess]:
     with ExitStack() as opened:
-        yield Stage(api, tmp_path, opened)
+        yield FleetProcess(api, tmp_path, opened)
 
 
-def survives(stage: Stage, name: str, *, after: bool) -> None:
-    stage.fixture.job = stage.fixture.scene.submit(briefs(8)).job_id
-    stage.wire.moment = (name, after)
-    stage.live_to_the_end()
-    assert stage.wire.moment is None, f"{name} never came: {sorted(set(stage.wire.heard))}"
-    account = stage.account
+def survives(fleet_process: FleetProcess, name: str, *, after: bool) -> None:
+    fleet_process.fixture.job = fleet_process.fixture.scene.submit(briefs(8)).job_id
+    fleet_process.wire.moment = (name, after)
+    fleet_process.live_to_the_end()
+    assert fleet_process.wire.moment is None, (
+        f"{name} never came: {sorted(set(fleet_process.wire.calls))}"
+    )
+    account = fleet_process.account
     assert account.running() == [], "an orphan"
     assert len(account.machines) == 1, "a machine was rented twice"
-    assert stage.fixture.scene.states(stage.fixture.job) == {"done": 8}
-    bill = total_breakdown(stage.fixture.farm.usage(ended_since=0), time.time()).bill
+    assert fleet_process.fixture.scene.states(fleet_process.fixture.job) == {"done": 8}
+    bill = total_breakdown(fleet_process.fixture.farm.usage(ended_since=0), time.time()).bill
     assert bill == pytest.approx(float(account.bill()), abs=0.01)
 
 
@@ -149,26 +151,26 @@ def survives(stage: Stage, name: str, *, after: bool) -> None:
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.soak
 def test_fleet_process_killed_at_any_step_continues(
-    stage: Stage, step: str, *, after: bool
+    fleet_process: FleetProcess, step: str, *, after: bool
 ) -> None:
-    survives(stage, step, after=after)
+    survives(fleet_process, step, after=after)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("returning", [False, True], ids=["left", "returned"])
 def test_fleet_process_on_exit_leaves_its_rentals_or_returns_them(
-    stage: Stage, *, returning: bool
+    fleet_process: FleetProcess, *, returning: bool
 ) -> None:
-    stage.restart(RETURN_ALL=str(returning).lower())
-    stage.fixture.job = stage.fixture.scene.submit(briefs(4000)).job_id
-    stage.live_until(lambda: bool(stage.fixture.simulated_workers))
-    stage.fleet.terminate()
-    stage.live_until(lambda: not stage.fleet.is_running)
-    assert bool(stage.account.running()) is not returning
-    assert ("rentals_still_open" in stage.log.read_text()) is not returning
-    assert all(rental.is_open is not returning for rental in stage.fixture.rentals())
-    assert stage.fixture.farm.fleet_lease().seconds == 0, "another process may lead at once"
+    fleet_process.restart(RETURN_ALL=str(returning).lower())
+    fleet_process.fixture.job = fleet_process.fixture.scene.submit(briefs(4000)).job_id
+    fleet_process.live_until(lambda: bool(fleet_process.fixture.fake_workers))
+    fleet_process.fleet.terminate()
+    fleet_process.live_until(lambda: not fleet_process.fleet.is_running)
+    assert bool(fleet_process.account.running()) is not returning
+    assert ("rentals_still_open" in fleet_process.log.read_text()) is not returning
+    assert all(rental.is_open is not returning for rental in fleet_process.fixture.rentals())
+    assert fleet_process.fixture.farm.fleet_lease().seconds == 0, "another process may lead at once"
 
 
-def test_fleet_process_killed_after_create_finds_the_machine(stage: Stage) -> None:
-    survives(stage, "create", after=True)
+def test_fleet_process_killed_after_create_finds_the_machine(fleet_process: FleetProcess) -> None:
+    survives(fleet_process, "create", after=True)

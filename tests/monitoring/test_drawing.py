@@ -12,7 +12,7 @@ from trackfarm_dashboards.model import COLUMNS, Unit, laid_out
 
 
 @pytest.mark.parametrize(
-    ("value", "unit", "said"),
+    ("value", "unit", "text"),
     [
         (0.984, Unit.SHARE, "98.4 %"),
         (1536.0, Unit.BYTES, "1.5 KiB"),
@@ -26,8 +26,8 @@ from trackfarm_dashboards.model import COLUMNS, Unit, laid_out
         (7.0, Unit.SHORT, "7"),
     ],
 )
-def test_words_format_values_by_unit(value: float, unit: Unit, said: str) -> None:
-    assert words(value, unit) == said
+def test_words_format_values_by_unit(value: float, unit: Unit, text: str) -> None:
+    assert words(value, unit) == text
 
 
 def test_legend_fills_in_labels() -> None:

@@ -56,7 +56,7 @@ class SimRental:
 
 class SimProvider:
     """The market's providers. `download_gb` is the size of the model set that each machine loads
-    first, `disk_price` in $ an hour of a machine whose GPU is not billed."""
+    first, `disk_price` in $ an hour while only the disk is billed."""
 
     def __init__(
         self,

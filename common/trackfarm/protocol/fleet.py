@@ -162,7 +162,7 @@ class CodeBundle(AnswerModel):
     size: Count
 
 
-class ReleaseRequest(RequestModel):
+class RentalReleaseRequest(RequestModel):
     """Request to drain a rental and return its machine."""
 
     reason: ShortText = "requested by the operator"

@@ -34,7 +34,7 @@ from trackfarm_fleet.rentals.conversion import record_of
 @dataclass(frozen=True, slots=True)
 class FleetSnapshot:
     """A consistent snapshot. `rentals` are all rentals, `workers` and `instances` (as listed by the
-    providers) those of open ones by tag, `offers` the offers available; `now` is in seconds since
+    providers) belong to open ones, by tag; `offers` the offers available; `now` is in seconds since
     1970."""
 
     state: fleet_api.FleetState

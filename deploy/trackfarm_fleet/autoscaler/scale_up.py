@@ -37,7 +37,7 @@ def choose_offers(
     inputs: ScalingInput, fleet: Sequence[CardEstimate], goal: ScaleUpGoal, rules: ScalingRules
 ) -> list[RentOffer]:
     """Return the offers to rent in addition to `fleet`, the machines that stay and work."""
-    search = _Search(inputs, fleet, goal, rules)
+    search = _OfferSearch(inputs, fleet, goal, rules)
     kept: list[Candidate] = []
     for _ in range(goal.max_machines):
         chosen = search.fill(kept)
@@ -75,7 +75,7 @@ def start_cost(candidate: Candidate, rules: ScalingRules) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Search:
+class _OfferSearch:
     """The search for offers to add to `fleet`."""
 
     inputs: ScalingInput

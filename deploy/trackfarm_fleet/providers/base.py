@@ -13,6 +13,8 @@ from pydantic import SecretStr
 
 from trackfarm.tiers import MIB_PER_GIB, NOMINAL_SHARE
 
+CPU = "cpu"  # GPU name of a machine without one
+
 
 @dataclass(frozen=True, slots=True)
 class OfferQuery:

@@ -19,6 +19,7 @@ import psutil
 
 from trackfarm.nvml import MIB, NvmlSession
 from trackfarm_fleet.providers.base import (
+    CPU,
     BadRequest,
     Instance,
     InstanceState,
@@ -44,10 +45,24 @@ class Slot:
     memory of the GPU, `price_per_hour` the operator's own estimate in $."""
 
     name: str
-    gpu: str = "cpu"
+    gpu: str = CPU
     memory_mib: int = 0
     cuda: int | None = None
     price_per_hour: float = 0.0
+
+
+def slots(workers: int, *, price: float = 0.0) -> list[Slot]:
+    """Return `workers` slots without a GPU; with 0, one per GPU, or two if there is none. `price`
+    in $ an hour each."""
+    with NvmlSession() as nvml:
+        gpus = {} if workers else nvml.gpus()
+    if gpus:
+        return [
+            Slot(f"gpu{index}", gpu.name, gpu.memory_mib, index, price)
+            for index, gpu in gpus.items()
+        ]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB
+    return [Slot(f"cpu{n}", CPU, memory, None, price) for n in range(workers or 2)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,20 +253,3 @@ def _clean_environment() -> Mapping[str, str]:
 def _slot_environment(slot: Slot, tag: str) -> Mapping[str, str]:
     card = {} if slot.cuda is None else {"CUDA_VISIBLE_DEVICES": str(slot.cuda)}
     return {TAG_VARIABLE: tag, SLOT_VARIABLE: slot.name, **card}
-
-
-CPU = "cpu"
-
-
-def slots(workers: int, *, price: float = 0.0) -> list[Slot]:
-    """Return `workers` slots without a GPU; with 0, one per GPU, or two if there is none. `price`
-    in $ an hour each."""
-    with NvmlSession() as nvml:
-        gpus = {} if workers else nvml.gpus()
-    if gpus:
-        return [
-            Slot(f"gpu{index}", gpu.name, gpu.memory_mib, index, price)
-            for index, gpu in gpus.items()
-        ]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB
-    return [Slot(f"cpu{n}", CPU, memory, None, price) for n in range(workers or 2)]

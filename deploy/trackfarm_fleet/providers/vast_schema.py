@@ -1,5 +1,5 @@
-"""Requests and responses of Vast.ai's REST API (OpenAPI of 7 August 2026), and what its responses
-mean: their statuses and bodies are unreliable. Pure.
+"""Requests and responses of Vast.ai's REST API (OpenAPI of 7 August 2026), and the interpretation of
+its responses: their statuses and bodies are unreliable. Pure.
 
 Where its documents contradict each other we follow its own SDK 1.9.1: `env` is an object, an
 offer's type is `on-demand`, a GPU's name has spaces.

@@ -64,7 +64,7 @@ class RentalMonitor:
         releases: Mapping[str, str],
     ) -> None:
         """Advance every open rental once, as far as the observation allows. `releases` has reasons
-        by tag, beside those of the operator."""
+        by tag, in addition to the operator's."""
         for row in repository.open():
             reason = row.release_reason or releases.get(row.tag, "")
             self._advance(repository, row.tag, observation, reason)

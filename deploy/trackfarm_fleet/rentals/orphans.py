@@ -43,8 +43,8 @@ def find_orphans(
 
 
 def select_instance(rental: RentalRecord, group: Sequence[Instance]) -> Instance | None:
-    """Return the machine of a rental among those with its tag: the one with the stored id, else the
-    oldest."""
+    """Return the machine of a rental, out of all machines with its tag: the one with the stored id,
+    else the oldest."""
     if rental.provider_id:
         return next((i for i in group if i.id == rental.provider_id), None)
     alive = [i for i in group if i.state is not InstanceState.ENDED]

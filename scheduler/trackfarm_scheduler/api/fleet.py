@@ -154,7 +154,7 @@ def move(
 
 @router.post("/rentals/{tag}/release")
 def request_release(
-    tag: str, request: fleet_api.ReleaseRequest, services: TheServices, caller: Operator
+    tag: str, request: fleet_api.RentalReleaseRequest, services: TheServices, caller: Operator
 ) -> fleet_api.RentalInfo:
     """Ask the fleet's leader to drain a rental and return the machine."""
     with audited_transaction(services, caller.actor, "rental.release", tag) as change:

@@ -235,14 +235,14 @@ def test_scale_tick_by_tick_is_done_in_time_and_rents_once() -> None:
         inputs = _drained(carried_out(inputs, decision))
         for number, machine in enumerate(inputs.machines):
             spent += machine.price_per_hour * rules.tick_seconds / HOUR
-            works = remaining_seconds > 0 and machine.ready_in_seconds <= 0
-            remaining_seconds -= rules.tick_seconds if works else 0.0
+            is_working = remaining_seconds > 0 and machine.ready_in_seconds <= 0
+            remaining_seconds -= rules.tick_seconds if is_working else 0.0
             inputs.machines[number] = replace(  # type: ignore[index]
                 machine,
                 tag=f"m{number}",
                 ready_in_seconds=max(machine.ready_in_seconds - rules.tick_seconds, 0.0),
                 age_seconds=machine.age_seconds + rules.tick_seconds,
-                idle_seconds=0.0 if works else machine.idle_seconds + rules.tick_seconds,
+                idle_seconds=0.0 if is_working else machine.idle_seconds + rules.tick_seconds,
             )
         now += rules.tick_seconds
         remaining_seconds = max(remaining_seconds, 0.0)

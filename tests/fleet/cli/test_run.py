@@ -64,25 +64,25 @@ class Operator:
             "TRACKFARM_FLEET_RUNPOD_URL": url,
         }
         self.catalog = folder / "spa.csv"
-        self.writes(TRACKS)
+        self.write_catalog(TRACKS)
 
-    def writes(self, tracks: int) -> None:
+    def write_catalog(self, tracks: int) -> None:
         rows = "".join(f"piano {n},10\n" for n in range(tracks))
         self.catalog.write_text(f"prompt,duration\n{rows}")
 
-    def types(self, *words: str) -> "subprocess.Popen[str]":
+    def run_command(self, *words: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-P", "-m", "trackfarm.cli", *words]
         pipe = subprocess.PIPE
         return subprocess.Popen(command, env=self.env, stdout=pipe, stderr=pipe, text=True)
 
-    def until_it_ends(
+    def wait_for(
         self, command: "subprocess.Popen[str]", *, interrupt_at: int | None = None
     ) -> tuple[int, str, str]:
         until = time.monotonic() + LIFE_S
         try:
             while command.poll() is None and time.monotonic() < until:
                 self._live()
-                if interrupt_at is not None and self._made() >= interrupt_at:
+                if interrupt_at is not None and self._done_tracks() >= interrupt_at:
                     command.send_signal(signal.SIGINT)
                     interrupt_at = None
         finally:
@@ -90,11 +90,11 @@ class Operator:
             out, err = command.communicate()
         return command.returncode, out, err
 
-    def _made(self) -> int:
+    def _done_tracks(self) -> int:
         return self.fixture.scene.states(self.fixture.job).get("done", 0) if self.fixture.job else 0
 
-    def asks(self, *words: str) -> Any:
-        code, out, err = self.until_it_ends(self.types(*words, "--json"))
+    def run_for_json(self, *words: str) -> Any:
+        code, out, err = self.wait_for(self.run_command(*words, "--json"))
         assert code == 0, err
         return json.loads(out)
 
@@ -113,8 +113,8 @@ def operator(api: ApiFixture, tmp_path: Path) -> Iterator[Operator]:
 
 def test_run_makes_a_catalog_and_returns_the_machines(operator: Operator) -> None:
     options = ["--deadline", "20m", "--budget", "2", "--machines", "2", "--yes", "--json"]
-    run = operator.types("run", str(operator.catalog), *options)
-    code, out, err = operator.until_it_ends(run)
+    run = operator.run_command("run", str(operator.catalog), *options)
+    code, out, err = operator.wait_for(run)
     assert code == 0, err
     ending = json.loads(out.splitlines()[-1])
     assert (ending["job"]["state"], ending["tracks"], ending["left"]) == ("done", TRACKS, 0)
@@ -122,19 +122,19 @@ def test_run_makes_a_catalog_and_returns_the_machines(operator: Operator) -> Non
     assert len(operator.account.machines) == 2
     assert ending["bill"] == pytest.approx(float(operator.account.bill()), abs=0.01)
     assert sum(ending["dollars"].values()) == pytest.approx(ending["bill"])
-    assert operator.asks("fleet", "status")["rentals"] == []
-    assert operator.asks("fleet", "cost")["jobs"][ending["job"]["id"]]["tracks"] == TRACKS
-    again = operator.types("run", str(operator.catalog), "--yes", "--json")
-    code, out, err = operator.until_it_ends(again)
+    assert operator.run_for_json("fleet", "status")["rentals"] == []
+    assert operator.run_for_json("fleet", "cost")["jobs"][ending["job"]["id"]]["tracks"] == TRACKS
+    again = operator.run_command("run", str(operator.catalog), "--yes", "--json")
+    code, out, err = operator.wait_for(again)
     assert (code, json.loads(out.splitlines()[-1])["bill"]) == (0, 0), err
     assert len(operator.account.machines) == 2, "tracks that exist need no machine"
 
 
 @pytest.mark.soak
 def test_run_interrupted_returns_the_machines_and_keeps_the_job(operator: Operator) -> None:
-    operator.writes(400)
-    run = operator.types("run", str(operator.catalog), "--yes")
-    code, out, err = operator.until_it_ends(run, interrupt_at=1)
+    operator.write_catalog(400)
+    run = operator.run_command("run", str(operator.catalog), "--yes")
+    code, out, err = operator.wait_for(run, interrupt_at=1)
     assert code == 130, err + out
     assert operator.account.running() == []
     assert operator.fixture.scene.states(operator.fixture.job).get("done", 0) >= 1
@@ -143,25 +143,27 @@ def test_run_interrupted_returns_the_machines_and_keeps_the_job(operator: Operat
 
 @pytest.mark.soak
 def test_fleet_up_rents_machines_and_down_returns_them(operator: Operator) -> None:
-    (rented,) = operator.asks("fleet", "up", "--yes")
+    (rented,) = operator.run_for_json("fleet", "up", "--yes")
     assert rented["status"]["state"] == "joined"
     (machine,) = operator.account.running()
     stray = operator.account.rent(
         tag=machine.tag[:-1] + "0", gpu="NVIDIA L4", gpus=1, price=1, env={}
     )
-    (orphan,) = operator.asks("fleet", "reap", "--dry-run")
+    (orphan,) = operator.run_for_json("fleet", "reap", "--dry-run")
     assert (orphan["id"], orphan["ended"]) == (stray.id, False)
     assert len(operator.account.running()) == 2
-    code, _, err = operator.until_it_ends(operator.types("fleet", "down", machine.tag, "tf-nosuch"))
+    code, _, err = operator.wait_for(
+        operator.run_command("fleet", "down", machine.tag, "tf-nosuch")
+    )
     assert (code, "no open rental tf-nosuch" in err) == (4, True), "a typo changes nothing"
-    assert operator.asks("fleet", "status")["rentals"][0]["release_reason"] == ""
-    assert operator.asks("fleet", "down", rented["id"]) == {"left": []}
+    assert operator.run_for_json("fleet", "status")["rentals"][0]["release_reason"] == ""
+    assert operator.run_for_json("fleet", "down", rented["id"]) == {"left": []}
     assert operator.account.running() == [], "the orphan was ended, too"
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "text"),
     [
         (["run", "CATALOG", "--provider", "aws"], 2, "--provider 'aws' is not one of"),
         (["run", "CATALOG", "--budget", "0.01", "--yes"], 1, "$0.01 is too small for any machine"),
@@ -177,11 +179,11 @@ def test_fleet_up_rents_machines_and_down_returns_them(operator: Operator) -> No
     ],
 )
 def test_commands_that_fail_rent_nothing(
-    operator: Operator, words: list[str], code: int, said: str
+    operator: Operator, words: list[str], code: int, text: str
 ) -> None:
     typed = [str(operator.catalog) if word == "CATALOG" else word for word in words]
-    ended, out, err = operator.until_it_ends(operator.types(*typed))
+    ended, out, err = operator.wait_for(operator.run_command(*typed))
     assert ended == code, err
-    assert said in out + err
+    assert text in out + err
     assert operator.account.machines == {}
     assert operator.fixture.rentals() == []

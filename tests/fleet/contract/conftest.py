@@ -8,9 +8,9 @@ import pytest
 
 from tests.fleet.contract.subjects import (
     Subject,
+    by_hand_subject,
     local_subject,
     runpod_subject,
-    shown_subject,
     ssh_subject,
     vast_subject,
 )
@@ -25,7 +25,7 @@ def _subject(name: str, folder: Path) -> AbstractContextManager[Subject]:
         case "local":
             return local_subject(folder)
         case "shown":
-            return shown_subject(folder)
+            return by_hand_subject(folder)
     return ssh_subject(folder)
 
 

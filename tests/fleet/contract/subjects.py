@@ -144,7 +144,7 @@ def local_subject(folder: Path) -> Iterator[Subject]:
 
 
 @contextmanager
-def shown_subject(folder: Path) -> Iterator[Subject]:
+def by_hand_subject(folder: Path) -> Iterator[Subject]:
     hosts = [Host("studio", "RTX 4090", 24_564, price_per_hour=0.1)]
     yield _manual(hosts, folder, lambda: [{} for _ in folder.glob("*.json")])
 

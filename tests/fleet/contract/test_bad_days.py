@@ -22,44 +22,44 @@ def _account(remote: Subject) -> Account:
 
 
 def test_create_finds_the_machine_of_a_lost_response(remote: Subject) -> None:
-    wish = remote.request(TAGS.new())
+    rental_request = remote.request(TAGS.new())
     _account(remote).inject("create", Fault.HANGS_UP_AFTER)
-    created = remote.provider.create(wish)
+    created = remote.provider.create(rental_request)
     assert isinstance(created, Instance)
-    assert created.tag == wish.tag
+    assert created.tag == rental_request.tag
     assert len(remote.alive()) == 1
 
 
 def test_create_finds_an_unlisted_machine_at_the_next_attempt(remote: Subject) -> None:
-    wish = remote.request(TAGS.new())
+    rental_request = remote.request(TAGS.new())
     account = _account(remote)
     account.inject("create", Fault.HANGS_UP_AFTER)
     account.inject("list", None, *[Fault.SERVER_ERROR] * 4)
-    first = remote.provider.create(wish)
+    first = remote.provider.create(rental_request)
     assert isinstance(first, Unavailable)
     assert first.may_have_run
-    assert isinstance(remote.provider.create(wish), Instance)
+    assert isinstance(remote.provider.create(rental_request), Instance)
     assert len(remote.alive()) == 1
 
 
 def test_create_that_may_have_run_is_not_sent_twice(remote: Subject) -> None:
-    wish = remote.request(TAGS.new())
+    rental_request = remote.request(TAGS.new())
     _account(remote).inject("create", Fault.HANGS_UP_BEFORE)
-    answer = remote.provider.create(wish)
+    answer = remote.provider.create(rental_request)
     assert isinstance(answer, Unavailable)
     assert answer.may_have_run
     assert remote.alive() == []
-    assert isinstance(remote.provider.create(wish), Instance)
+    assert isinstance(remote.provider.create(rental_request), Instance)
 
 
 def test_instances_list_a_duplicate_machine_twice(remote: Subject) -> None:
     """The orphan cleaner has to see both."""
-    wish = remote.request(TAGS.new())
+    rental_request = remote.request(TAGS.new())
     _account(remote).inject("create", Fault.DONE_TWICE)
-    assert isinstance(remote.provider.create(wish), Instance)
+    assert isinstance(remote.provider.create(rental_request), Instance)
     listed = remote.provider.instances()
     assert not isinstance(listed, ProviderError)
-    assert [i.tag for i in listed] == [wish.tag, wish.tag]
+    assert [i.tag for i in listed] == [rental_request.tag, rental_request.tag]
 
 
 @pytest.mark.parametrize("operation", ["offers", "list", "terminate"])
@@ -88,19 +88,19 @@ def test_rate_limit_that_persists_is_returned(remote: Subject) -> None:
 
 
 def test_create_without_capacity_rents_nothing(remote: Subject) -> None:
-    wish = remote.request(TAGS.new())
+    rental_request = remote.request(TAGS.new())
     _account(remote).inject("create", Fault.NO_CAPACITY)
-    assert isinstance(remote.provider.create(wish), NoCapacity)
+    assert isinstance(remote.provider.create(rental_request), NoCapacity)
     assert remote.alive() == []
 
 
 def test_calls_to_an_unreachable_provider_are_unavailable(remote: Subject) -> None:
-    wish = remote.request(TAGS.new())
+    rental_request = remote.request(TAGS.new())
     _account(remote).down = True
     assert isinstance(remote.provider.offers(OfferQuery()), Unavailable)
     assert isinstance(remote.provider.instances(), Unavailable)
     assert isinstance(remote.provider.terminate("1"), Unavailable)
-    assert isinstance(remote.provider.create(wish), Unavailable)
+    assert isinstance(remote.provider.create(rental_request), Unavailable)
     assert remote.alive() == []
 
 
@@ -149,21 +149,21 @@ def test_errors_have_no_secrets(
     """Neither the repr of a request nor a provider's error that quotes the request shows a
     secret."""
     caplog.set_level(0)
-    wish = remote.request(TAGS.new())
-    assert TOKEN not in repr(wish)
+    rental_request = remote.request(TAGS.new())
+    assert TOKEN not in repr(rental_request)
     too_long = {"A": "x" * 300, "B": 7}  # rejected by us for Vast, and by RunPod for its type
-    spoilt = type(wish)(
-        tag=wish.tag,
-        offer=wish.offer,
-        image=wish.image,
-        env={**wish.env, **too_long},  # type: ignore[dict-item]
+    spoilt = type(rental_request)(
+        tag=rental_request.tag,
+        offer=rental_request.offer,
+        image=rental_request.image,
+        env={**rental_request.env, **too_long},  # type: ignore[dict-item]
         secrets={"TOKEN": SecretStr(TOKEN)},
     )
     answer = remote.provider.create(spoilt)
     assert isinstance(answer, ProviderError)
     shown = [repr(answer), str(vars(remote.provider)), caplog.text, *capfd.readouterr()]
     assert not [text for text in shown if TOKEN in text]
-    assert isinstance(remote.provider.create(wish), Instance)
+    assert isinstance(remote.provider.create(rental_request), Instance)
     assert TOKEN not in caplog.text
 
 

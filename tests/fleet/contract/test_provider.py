@@ -67,9 +67,9 @@ def test_instances_are_listed_after_a_restart(subject: Subject) -> None:
 
 
 def test_create_with_the_same_tag_makes_no_second_machine(subject: Subject) -> None:
-    wish = subject.request(TAGS.new())
-    first = subject.provider.create(wish)
-    second = subject.provider.create(wish)
+    rental_request = subject.request(TAGS.new())
+    first = subject.provider.create(rental_request)
+    second = subject.provider.create(rental_request)
     assert isinstance(first, Instance)
     assert isinstance(second, Instance)
     assert first.id == second.id
@@ -109,6 +109,6 @@ def test_create_of_a_taken_offer_is_no_capacity(subject: Subject) -> None:
 
 
 def test_create_with_a_bid_is_rejected_without_auctions(subject: Subject) -> None:
-    wish = replace(subject.request(TAGS.new()), bid=0.2)
-    answer = subject.provider.create(wish)
+    rental_request = replace(subject.request(TAGS.new()), bid=0.2)
+    answer = subject.provider.create(rental_request)
     assert isinstance(answer, Instance if subject.provider.name == "vast" else BadRequest)

@@ -24,7 +24,7 @@ class Fault(Enum):
 
 
 @dataclass
-class Machine:
+class FakeMachine:
     """A fake machine. `price` in $ an hour while it runs; `rates` has its prices with their start
     times; `command` is its start command, empty for its image's own."""
 
@@ -51,7 +51,7 @@ class Account:
 
     def __init__(self, *, disk_price: float = 0.01) -> None:
         self.clock = Clock()
-        self.machines: dict[str, Machine] = {}
+        self.machines: dict[str, FakeMachine] = {}
         self.boot_seconds = 120.0
         self.linger_seconds = 0.0
         self.disk_price = disk_price
@@ -84,10 +84,10 @@ class Account:
         env: dict[str, str],
         bid: float | None = None,
         command: Sequence[str] = (),
-    ) -> Machine:
+    ) -> FakeMachine:
         self._next_id += 1
         now = self.clock.now
-        machine = Machine(
+        machine = FakeMachine(
             str(self._next_id), tag, gpu, gpus, price, now, now + self.boot_seconds, bid, env=env
         )
         machine.command += command
@@ -95,14 +95,14 @@ class Account:
         self.machines[machine.id] = machine
         return machine
 
-    def listed(self) -> Iterator[Machine]:
+    def listed(self) -> Iterator[FakeMachine]:
         for machine in self.machines.values():
             if machine.id in self._vanished:
                 continue
             if machine.ended_at is None or self.clock.now < machine.ended_at + self.linger_seconds:
                 yield machine
 
-    def end(self, machine: Machine) -> None:
+    def end(self, machine: FakeMachine) -> None:
         if machine.ended_at is None:
             machine.ended_at = self.clock.now
             machine.rates.append((self.clock.now, 0.0))
@@ -117,11 +117,11 @@ class Account:
         machine.stopped = True
         machine.rates.append((self.clock.now, self.disk_price))
 
-    def resume(self, machine: Machine, price: float) -> None:
+    def resume(self, machine: FakeMachine, price: float) -> None:
         machine.stopped, machine.price = False, price
         machine.rates.append((self.clock.now, price))
 
-    def running(self) -> list[Machine]:
+    def running(self) -> list[FakeMachine]:
         """Return the machines that cost money."""
         return [machine for machine in self.machines.values() if machine.ended_at is None]
 
@@ -138,7 +138,7 @@ class Account:
         return math.floor(self.bill() * 100 + Fraction(1, 2))
 
 
-def _cost(machine: Machine, now: float) -> Fraction:
+def _cost(machine: FakeMachine, now: float) -> Fraction:
     ends = [start for start, _ in machine.rates[1:]] + [now]
     spans = zip(machine.rates, ends, strict=True)
     return sum(

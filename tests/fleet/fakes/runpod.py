@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from tests.fleet.fakes.account import Account, Fault, Machine
+from tests.fleet.fakes.account import Account, FakeMachine, Fault
 from tests.servers.scripted_http import ReceivedRequest, Reply
 
 KEY = "rpa_TEST0123456789"
@@ -27,33 +27,33 @@ _CATALOG_PARAMS = {
 }
 
 
-class _Strict(BaseModel):
+class _StrictRunpodModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Gpu(_Strict):
+class _Gpu(_StrictRunpodModel):
     id: str
     count: int = Field(default=1, ge=1)
     minCudaVersion: str | None = None
     allowedCudaVersions: list[str] | None = None
 
 
-class _Volume(_Strict):
+class _Volume(_StrictRunpodModel):
     volumeId: str
     path: str
 
 
-class _Persistent(_Strict):
+class _Persistent(_StrictRunpodModel):
     size: int = Field(ge=10)
     path: str
 
 
-class _Mounts(_Strict):
+class _Mounts(_StrictRunpodModel):
     persistent: _Persistent | None = None
     network: Annotated[list[_Volume], Field(max_length=1)] | None = None
 
 
-class _CreatePod(_Strict):
+class _CreatePod(_StrictRunpodModel):
     name: str
     image: str | None = None
     templateId: str | None = None
@@ -83,7 +83,7 @@ def pod_key(pod: str) -> str:
     return f"rpa_POD_{pod}"
 
 
-def inside(machine: Machine) -> dict[str, str]:
+def inside(machine: FakeMachine) -> dict[str, str]:
     """Return the variables that the provider adds to a pod's environment."""
     return {"RUNPOD_POD_ID": machine.id, "RUNPOD_API_KEY": pod_key(machine.id)}
 
@@ -114,20 +114,20 @@ class FakeRunPod:
     def _route(self, request: ReceivedRequest) -> Reply:
         match request.method, request.path.strip("/").split("/"):
             case "GET", ["v2", "catalog", "gpus"]:
-                return self._or_mishap("offers", lambda: self._catalog(request))
+                return self._or_fault("offers", lambda: self._catalog(request))
             case "GET", ["v2", "billing", "pods"]:
-                return self._or_mishap("billing", lambda: self._billing(request))
+                return self._or_fault("billing", lambda: self._billing(request))
             case "POST", ["v2", "pods"]:
-                return self._or_mishap("create", lambda: self._create(request))
+                return self._or_fault("create", lambda: self._create(request))
             case "GET", ["v2", "pods"]:
-                return self._or_mishap("list", lambda: self._list(request))
+                return self._or_fault("list", lambda: self._list(request))
             case "GET", ["v2", "pods", pod]:
                 return self._with(pod, lambda m: Reply(200, self._pod(m)))
             case "DELETE", ["v2", "pods", pod]:
-                return self._or_mishap("terminate", lambda: self._with(pod, self._terminate))
+                return self._or_fault("terminate", lambda: self._with(pod, self._terminate))
         return _problem(404, "Not Found", f"no route {request.method} {request.path}")
 
-    def _or_mishap(self, operation: str, act: Any) -> Reply:
+    def _or_fault(self, operation: str, act: Any) -> Reply:
         match self.account.next_fault(operation):
             case Fault.RATE_LIMITED:
                 problem = _problem(429, "Too Many Requests", "slow down")
@@ -172,24 +172,24 @@ class FakeRunPod:
 
     def _create(self, request: ReceivedRequest) -> Reply:
         try:
-            wish = _CreatePod.model_validate_json(request.body)
+            body = _CreatePod.model_validate_json(request.body)
         except ValidationError as error:
             # The real one quotes the request.
             listed = [f"{e['loc']}: {e['msg']} (got {e['input']})" for e in error.errors()]
             return _problem(422, "Unprocessable", f"body: {request.body.decode()}", listed)
-        assert wish.gpu is not None
-        gpu = wish.gpu
+        assert body.gpu is not None
+        gpu = body.gpu
         row = next((row for row in CATALOG if row["id"] == gpu.id), None)
-        price = row[wish.cloud.lower()] if row else None
+        price = row[body.cloud.lower()] if row else None
         if price is None:
             return _problem(400, "Bad Request", "There are no instances currently available")
         machine = self.account.rent(
-            tag=wish.name,
+            tag=body.name,
             gpu=gpu.id,
             gpus=gpu.count,
             price=price * gpu.count,
-            env=wish.env,
-            command=shlex.split(wish.args),  # a stock image's entry point runs its arguments
+            env=body.env,
+            command=shlex.split(body.args),  # a stock image's entry point runs its arguments
         )
         return Reply(201, self._pod(machine))
 
@@ -205,11 +205,11 @@ class FakeRunPod:
         answer: Reply = act(machine)
         return answer
 
-    def _terminate(self, machine: Machine) -> Reply:
+    def _terminate(self, machine: FakeMachine) -> Reply:
         self.account.end(machine)
         return Reply(204)
 
-    def _pod(self, machine: Machine) -> dict[str, Any]:
+    def _pod(self, machine: FakeMachine) -> dict[str, Any]:
         status = self._status(machine)
         return {
             "id": machine.id,
@@ -235,7 +235,7 @@ class FakeRunPod:
             "startedAt": None,
         }
 
-    def _status(self, machine: Machine) -> str:
+    def _status(self, machine: FakeMachine) -> str:
         now = self.account.clock.now
         if machine.ended_at is not None:
             return "TERMINATED"

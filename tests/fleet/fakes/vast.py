@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from tests.fleet.fakes.account import Account, Fault, Machine
+from tests.fleet.fakes.account import Account, FakeMachine, Fault
 from tests.servers.scripted_http import ReceivedRequest, Reply
 
 KEY = "vast-test-0123456789abcdef"
@@ -12,11 +12,11 @@ MAX_PAGE = 25
 THRESHOLDS = {"offers": 6.0, "create": 4.5, "list": 1.0, "terminate": 3.0, "bid": 5.5}
 
 
-class _Strict(BaseModel):
+class _StrictVastModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class _Search(_Strict):
+class _SearchBody(_StrictVastModel):
     gpu_name: dict[str, Any] | None = None
     num_gpus: dict[str, Any] | None = None
     gpu_ram: dict[str, Any] | None = None
@@ -35,7 +35,7 @@ class _Search(_Strict):
     allocated_storage: float = 5.0
 
 
-class _Create(_Strict):
+class _Create(_StrictVastModel):
     client_id: Literal["me"]
     image: str = Field(max_length=1024)
     disk: float = Field(ge=8)
@@ -60,7 +60,7 @@ class _Create(_Strict):
         return self
 
 
-class _Bid(_Strict):
+class _Bid(_StrictVastModel):
     client_id: Literal["me"]
     price: float = Field(ge=0.001, le=32)
 
@@ -90,7 +90,7 @@ def container_key(instance: str) -> str:
     return f"container-key-of-{instance}"
 
 
-def inside(machine: Machine) -> dict[str, str]:
+def inside(machine: FakeMachine) -> dict[str, str]:
     """Return the variables that the provider adds to a container's environment."""
     return {"CONTAINER_ID": machine.id, "CONTAINER_API_KEY": container_key(machine.id)}
 
@@ -123,18 +123,18 @@ class FakeVast:
     def _route(self, request: ReceivedRequest) -> Reply:
         match request.method, request.path.split("/")[1:]:
             case "POST", ["api", "v0", "bundles", ""]:
-                return self._or_mishap("offers", lambda: self._search(request))
+                return self._or_fault("offers", lambda: self._search(request))
             case "PUT", ["api", "v0", "asks", ask, ""]:
-                return self._or_mishap("create", lambda: self._create(int(ask), request))
+                return self._or_fault("create", lambda: self._create(int(ask), request))
             case "GET", ["api", "v1", "instances", ""]:
-                return self._or_mishap("list", lambda: self._list(request))
+                return self._or_fault("list", lambda: self._list(request))
             case "DELETE", ["api", "v0", "instances", number, ""]:
-                return self._or_mishap("terminate", lambda: self._destroy(number))
+                return self._or_fault("terminate", lambda: self._destroy(number))
             case "PUT", ["api", "v0", "instances", "bid_price", number, ""]:
-                return self._or_mishap("bid", lambda: self._change_bid(number, request))
+                return self._or_fault("bid", lambda: self._change_bid(number, request))
         return Reply(404, {"error": "not_found", "msg": f"no route {request.path}"})
 
-    def _or_mishap(self, operation: str, act: Any) -> Reply:
+    def _or_fault(self, operation: str, act: Any) -> Reply:
         if self._too_soon(operation):
             message = "API requests too frequent: endpoint threshold="
             return Reply(429, f"{message}{THRESHOLDS[operation]}")
@@ -170,32 +170,32 @@ class FakeVast:
 
     def _search(self, request: ReceivedRequest) -> Reply:
         try:
-            wish = _Search.model_validate_json(request.body)
+            body = _SearchBody.model_validate_json(request.body)
         except ValidationError as error:
             return Reply(400, {"success": False, "error": "invalid_request", "msg": str(error)})
-        names = (wish.gpu_name or {}).get("in")
+        names = (body.gpu_name or {}).get("in")
         offers = [o for o in self.offers.values() if names is None or o["gpu_name"] in names]
-        most = (wish.dph_total or {}).get("lte", 1e9)
+        most = (body.dph_total or {}).get("lte", 1e9)
         return Reply(200, {"offers": [o for o in offers if o["dph_total"] <= most]})
 
     def _create(self, ask: int, request: ReceivedRequest) -> Reply:
         try:
-            wish = _Create.model_validate_json(request.body)
+            body = _Create.model_validate_json(request.body)
         except ValidationError as error:
             return Reply(400, {"success": False, "error": "invalid_args", "msg": str(error)})
         if (listing := self.offers.get(ask)) is None:
             return Reply(410, {"success": False, "error": "no_such_ask", "msg": "gone"})
         machine = self.account.rent(
-            tag=wish.label,
+            tag=body.label,
             gpu=listing["gpu_name"],
             gpus=1,
-            price=listing["dph_total"] if wish.price is None else wish.price,
-            env=wish.env,
-            bid=wish.price,
-            command=["bash", "-c", wish.onstart] if wish.onstart else [],
+            price=listing["dph_total"] if body.price is None else body.price,
+            env=body.env,
+            bid=body.price,
+            command=["bash", "-c", body.onstart] if body.onstart else [],
         )
-        body = {"success": True, "new_contract": int(machine.id), "instance_api_key": "k"}
-        return Reply(200, body)
+        result = {"success": True, "new_contract": int(machine.id), "instance_api_key": "k"}
+        return Reply(200, result)
 
     def _list(self, request: ReceivedRequest) -> Reply:
         allowed = {"limit", "after_token", "select_filters", "select_cols", "order_by"}
@@ -227,17 +227,17 @@ class FakeVast:
 
     def _change_bid(self, number: str, request: ReceivedRequest) -> Reply:
         try:
-            wish = _Bid.model_validate_json(request.body)
+            body = _Bid.model_validate_json(request.body)
         except ValidationError as error:
             return Reply(400, {"success": False, "error": "invalid_price", "msg": str(error)})
         machine = self.account.machines.get(number)
         if machine is None or machine.bid is None:
             return Reply(404, {"error": "not_found"})
-        machine.bid = wish.price
-        self.account.resume(machine, wish.price)
+        machine.bid = body.price
+        self.account.resume(machine, body.price)
         return Reply(200, {"success": True})
 
-    def _row(self, machine: Machine) -> dict[str, Any]:
+    def _row(self, machine: FakeMachine) -> dict[str, Any]:
         return {
             "id": int(machine.id),
             "label": machine.tag,
@@ -257,7 +257,7 @@ class FakeVast:
             "ports": {},
         }
 
-    def _status(self, machine: Machine) -> str | None:
+    def _status(self, machine: FakeMachine) -> str | None:
         now = self.account.clock.now
         if machine.broken:
             return "offline"

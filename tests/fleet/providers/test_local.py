@@ -53,7 +53,7 @@ def a_provider(
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left() -> Iterator[None]:
+def _no_worker_is_left() -> Iterator[None]:
     yield
     for process, _ in tagged_processes():
         process.kill()
@@ -63,8 +63,8 @@ def test_create_with_a_start_command_is_rejected(tmp_path: Path) -> None:
     provider = a_provider(tmp_path, "exec sleep 600")
     offers = provider.offers(OfferQuery())
     assert not isinstance(offers, ProviderError)
-    wish = replace(request(offers[0], TAGS.new()), command=("bash", "-c", "true"))
-    assert isinstance(provider.create(wish), BadRequest)
+    rental_request = replace(request(offers[0], TAGS.new()), command=("bash", "-c", "true"))
+    assert isinstance(provider.create(rental_request), BadRequest)
 
 
 def _create(provider: LocalProvider, tag: str) -> Instance:
@@ -106,8 +106,8 @@ def _are_offered(provider: LocalProvider, number: int) -> bool:
 
 def test_workers_each_have_their_own_gpu(tmp_path: Path) -> None:
     provider = a_provider(tmp_path, "exec sleep 600")
-    mine = {TAGS.new(), TAGS.new()}
-    for free_slots, tag in enumerate(mine, start=1):
+    tags = {TAGS.new(), TAGS.new()}
+    for free_slots, tag in enumerate(tags, start=1):
         _create(provider, tag)
         # A process between fork and exec cannot be read, so its GPU seems to be free.
         wait_until(
@@ -117,7 +117,7 @@ def test_workers_each_have_their_own_gpu(tmp_path: Path) -> None:
         )
     assert provider.offers(OfferQuery()) == []
     cards = sorted(
-        env["CUDA_VISIBLE_DEVICES"] for _, env in tagged_processes() if env[TAG_VARIABLE] in mine
+        env["CUDA_VISIBLE_DEVICES"] for _, env in tagged_processes() if env[TAG_VARIABLE] in tags
     )
     assert cards == ["0", "1"]
 
@@ -203,8 +203,8 @@ def test_create_reports_a_worker_that_cannot_be_started(tmp_path: Path) -> None:
     )
     offers = provider.offers(OfferQuery())
     assert not isinstance(offers, ProviderError)
-    wish = request(offers[0], TAGS.new())
-    answer = provider.create(wish)
+    rental_request = request(offers[0], TAGS.new())
+    answer = provider.create(rental_request)
     assert isinstance(answer, Unavailable)
     assert not answer.may_have_run
     nowhere = MachineOffer("local", "gpu7", "RTX 4090", 1, 24_564, 0.0)

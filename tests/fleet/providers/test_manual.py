@@ -34,25 +34,25 @@ def _offer(provider: ManualProvider) -> MachineOffer:
 def test_create_and_terminate_show_one_command_each(tmp_path: Path) -> None:
     shown: list[str] = []
     provider = _provider(tmp_path, STUDIO, shown=shown)
-    wish = request(_offer(provider), TAGS.new())
-    created = provider.create(wish)
+    rental_request = request(_offer(provider), TAGS.new())
+    created = provider.create(rental_request)
     assert isinstance(created, Instance)
     (join,) = shown
-    assert join.startswith(f"on studio: docker run --detach --name {wish.tag} --gpus all")
+    assert join.startswith(f"on studio: docker run --detach --name {rental_request.tag} --gpus all")
     assert f"TRACKFARM_WORKER_JOIN_TOKEN={TOKEN}" in join
-    assert join.endswith(f" {wish.image}")
+    assert join.endswith(f" {rental_request.image}")
     assert provider.terminate(created.id) is None
     assert shown[1:] == [
-        f"on studio: docker stop --time 10 {wish.tag}; docker rm --force {wish.tag}"
+        f"on studio: docker stop --time 10 {rental_request.tag}; docker rm --force {rental_request.tag}"
     ]
 
 
 def test_create_with_a_start_command_shows_it_after_the_image(tmp_path: Path) -> None:
     shown: list[str] = []
     provider = _provider(tmp_path, STUDIO, shown=shown)
-    wish = replace(request(_offer(provider), TAGS.new()), command=("bash", "-c", "a; b"))
-    assert isinstance(provider.create(wish), Instance)
-    assert shown[0].endswith(f" {wish.image} bash -c 'a; b'")
+    rental_request = replace(request(_offer(provider), TAGS.new()), command=("bash", "-c", "a; b"))
+    assert isinstance(provider.create(rental_request), Instance)
+    assert shown[0].endswith(f" {rental_request.image} bash -c 'a; b'")
 
 
 def test_note_of_a_machine_has_no_secret(tmp_path: Path) -> None:
@@ -107,6 +107,6 @@ def test_create_passes_secrets_through_standard_input_only(tmp_path: Path) -> No
 @pytest.mark.parametrize("value", ["two\nlines", "\n"])
 def test_create_with_a_multiline_setting_is_a_bad_request(tmp_path: Path, value: str) -> None:
     provider = _provider(tmp_path, STUDIO)
-    wish = replace(request(_offer(provider), TAGS.new()), env={"A": value})
-    assert isinstance(provider.create(wish), BadRequest)
+    rental_request = replace(request(_offer(provider), TAGS.new()), env={"A": value})
+    assert isinstance(provider.create(rental_request), BadRequest)
     assert provider.instances() == []

@@ -79,8 +79,8 @@ def test_offers_are_never_interruptible(runpod: RunPod) -> None:
 
 
 def test_create_requests_the_offered_pod(runpod: RunPod) -> None:
-    wish = request(runpod.offers()[0], TAGS.new())
-    assert isinstance(runpod.provider.create(wish), Instance)
+    rental_request = request(runpod.offers()[0], TAGS.new())
+    assert isinstance(runpod.provider.create(rental_request), Instance)
     (sent,) = [call.json for call in runpod.fake.requests if call.method == "POST"]
     assert sent["gpu"] == {
         "id": "NVIDIA GeForce RTX 4090",
@@ -88,13 +88,15 @@ def test_create_requests_the_offered_pod(runpod: RunPod) -> None:
         "minCudaVersion": "12.8",
     }
     assert (sent["cloud"], sent["dataCenterIds"]) == ("COMMUNITY", ["EU-RO-1"])
-    assert (sent["name"], sent["disk"]) == (wish.tag, 50)
+    assert (sent["name"], sent["disk"]) == (rental_request.tag, 50)
 
 
 def test_create_with_a_malformed_offer_id_is_a_bad_request(runpod: RunPod) -> None:
-    wish = request(runpod.offers()[0], TAGS.new())
+    rental_request = request(runpod.offers()[0], TAGS.new())
     for name in ("nowhere", "MOON//NVIDIA L4"):
-        answer = runpod.provider.create(replace(wish, offer=replace(wish.offer, id=name)))
+        answer = runpod.provider.create(
+            replace(rental_request, offer=replace(rental_request.offer, id=name))
+        )
         assert isinstance(answer, BadRequest)
         assert TOKEN not in answer.detail
     assert runpod.account.machines == {}
@@ -125,6 +127,8 @@ def test_instances_have_the_providers_creation_time(runpod: RunPod) -> None:
 
 
 def test_create_in_a_forbidden_pool_is_no_capacity(runpod: RunPod) -> None:
-    wish = request(runpod.offers()[0], TAGS.new())
-    closed_offer = replace(wish.offer, id="SECURE//NVIDIA B900")
-    assert isinstance(runpod.provider.create(replace(wish, offer=closed_offer)), NoCapacity)
+    rental_request = request(runpod.offers()[0], TAGS.new())
+    closed_offer = replace(rental_request.offer, id="SECURE//NVIDIA B900")
+    assert isinstance(
+        runpod.provider.create(replace(rental_request, offer=closed_offer)), NoCapacity
+    )

@@ -97,10 +97,10 @@ def test_change_bid_above_the_limit_is_not_sent(vast: Vast) -> None:
 
 
 def test_create_with_a_failed_bid_leaves_no_machine_behind(vast: Vast) -> None:
-    wish = vast.bid()
+    rental_request = vast.bid()
     vast.account.inject("create", Fault.BID_TOO_LOW)
     vast.account.inject("terminate", Fault.SERVER_ERROR, Fault.RATE_LIMITED)
-    assert isinstance(vast.provider.create(wish), NoCapacity)
+    assert isinstance(vast.provider.create(rental_request), NoCapacity)
     assert vast.account.running() == []
     assert len(vast.account.machines) == 1
 
@@ -123,19 +123,19 @@ def test_calls_keep_the_documented_intervals(vast: Vast) -> None:
 
 
 def test_create_with_a_too_long_setting_is_not_sent(vast: Vast) -> None:
-    wish = request(vast.spot(), TAGS.new())
-    wish = replace(wish, secrets={"TOKEN": SecretStr("s" * 300)})
-    answer = vast.provider.create(wish)
+    rental_request = request(vast.spot(), TAGS.new())
+    rental_request = replace(rental_request, secrets={"TOKEN": SecretStr("s" * 300)})
+    answer = vast.provider.create(rental_request)
     assert isinstance(answer, BadRequest)
     assert "s" * 20 not in answer.detail
 
 
 def test_create_keeps_the_entry_point_of_the_image(vast: Vast) -> None:
-    wish = vast.bid()
-    assert isinstance(vast.provider.create(wish), Instance)
+    rental_request = vast.bid()
+    assert isinstance(vast.provider.create(rental_request), Instance)
     (sent,) = [call.json for call in vast.fake.requests if "/asks/" in call.path]
     assert (sent["runtype"], sent["cancel_unavail"]) == ("args", True)
-    assert (sent["label"], sent["price"]) == (wish.tag, wish.bid)
+    assert (sent["label"], sent["price"]) == (rental_request.tag, rental_request.bid)
 
 
 @pytest.mark.parametrize(
