@@ -52,7 +52,7 @@ def load(
     if celery:
         text += "\n\nA plain Celery farm, one task a track:\n\n"
         text += report.baseline_table(baseline.measure(celery))
-    _keep(f"load-{workers}-{tracks}-{database}", text)
+    _save(f"load-{workers}-{tracks}-{database}", text)
 
 
 @app.command()
@@ -64,7 +64,7 @@ def submit(
     from trackfarm_bench.submit.report import table
     from trackfarm_bench.submit.run import measure
 
-    _keep(f"submit-{briefs}-{database}", table(measure(briefs, database.value)))
+    _save(f"submit-{briefs}-{database}", table(measure(briefs, database.value)))
 
 
 @app.command()
@@ -86,7 +86,7 @@ def reads(
     plans = [
         ReadsPlan(workers, tracks, kind.value, rate, seconds, track_seconds) for kind in database
     ]
-    _keep(f"reads-{workers}-{tracks}", table([measure(plan) for plan in plans]))
+    _save(f"reads-{workers}-{tracks}", table([measure(plan) for plan in plans]))
 
 
 app.command()(catalog)
@@ -95,7 +95,7 @@ app.command()(gpu)
 app.command()(pipeline)
 
 
-def _keep(name: str, text: str) -> None:
+def _save(name: str, text: str) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{name}.md").write_text(text + "\n")
     print(text)

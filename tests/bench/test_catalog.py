@@ -1,4 +1,4 @@
-"""The bench of a mixed catalog: a whole farm twice, once one by one and once in batches."""
+"""Catalog bench: a farm that makes a mixed catalog one by one, then in batches."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ def kinds(field: str) -> set[Any]:
     return {getattr(brief, field) for brief in mixed(200, NAMES)}
 
 
-def test_the_catalog_is_mixed_and_always_the_same() -> None:
+def test_mixed_briefs_are_deterministic_and_cover_all_tasks() -> None:
     assert mixed(50, NAMES) == mixed(50, NAMES)
     tasks = {"text2music", "cover", "repaint", "extract", "lego", "complete"}
     assert kinds("task_type") == tasks
@@ -25,7 +25,7 @@ def test_the_catalog_is_mixed_and_always_the_same() -> None:
 
 
 @pytest.mark.soak
-def test_a_short_run_says_what_batches_are_worth() -> None:
+def test_catalog_bench_compares_batches_with_single_tracks() -> None:
     options = ["--tracks", "24", "--device", "synthetic", "--launch", "0.02"]
     done = subprocess.run(
         [sys.executable, "-m", "trackfarm_bench", "catalog", *options],
@@ -44,6 +44,6 @@ def test_a_short_run_says_what_batches_are_worth() -> None:
 
 
 def tables(text: str) -> list[list[str]]:
-    """The rows of each Markdown table without its head."""
+    """Return the rows of each Markdown table without its head."""
     parts = [part.splitlines() for part in text.split("\n\n") if part.startswith("| ")]
     return [[line for line in part[2:] if line.startswith("| ")] for part in parts]

@@ -1,4 +1,4 @@
-"""The engine's bench: every number of its tables is there, and exactness is."""
+"""Engine bench: its tables are complete, and batches are exact."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.mark.soak
-def test_a_short_run_prints_both_tables() -> None:
+def test_engine_bench_prints_both_tables() -> None:
     command = [sys.executable, "-m", "trackfarm_bench.engine", "--batches", "1", "--tracks", "2"]
     done = subprocess.run(
         [*command, "--duration", "1", "--largest", "2"], capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""The bench for GPUs, run whole with the tiny model on the CPU: the same code, other numbers."""
+"""GPU bench, with the tiny model on the CPU: the same code, other numbers."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from trackfarm_bench.gpu.floor import track_tflop
 
 
 @pytest.mark.soak
-def test_the_dry_run_goes_all_the_way_to_a_page(tmp_path: Path) -> None:
+def test_gpu_bench_dry_run_writes_a_page(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -25,10 +25,10 @@ def test_the_dry_run_goes_all_the_way_to_a_page(tmp_path: Path) -> None:
     page = (tmp_path / "gpu-cpu.md").read_text()
     assert page in done.stdout
     rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
-    found = rows[2:6]
-    whats = [row[0].removeprefix("| ") for row in found]
+    results = rows[2:6]
+    whats = [row[0].removeprefix("| ") for row in results]
     assert whats == ["stock, one by one", "stock, together", "ours", "ours"]
-    rates = [float(row[3].replace(",", "")) for row in found]
+    rates = [float(row[3].replace(",", "")) for row in results]
     assert all(rate > 0 for rate in rates)
     assert rows[8][1:3] == [f"{max(rates[:2]):,.0f}", f"{max(rates[2:]):,.0f}"]
     assert "A dry run with the tiny model" in page
@@ -38,7 +38,7 @@ def test_the_dry_run_goes_all_the_way_to_a_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_without_a_card_it_says_so(tmp_path: Path) -> None:
+def test_gpu_bench_without_a_gpu_exits(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "trackfarm_bench.gpu", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
@@ -49,12 +49,12 @@ def test_without_a_card_it_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("duration", "guided", "expected"), [(60, False, 26.0), (240, False, 107.2), (240, True, 516.3)]
 )
-def test_the_floor_is_that_of_the_counted_operations(
+def test_track_tflop_interpolates_the_counted_operations(
     duration: float, guided: bool, expected: float
 ) -> None:
     steps = 25 if guided else 8
-    found = track_tflop("std", duration, steps=steps, guided=guided)
-    assert found == pytest.approx(expected, rel=0.01)
+    results = track_tflop("std", duration, steps=steps, guided=guided)
+    assert results == pytest.approx(expected, rel=0.01)
     assert track_tflop("std", 90, steps=8, guided=False) == pytest.approx(
         (
             track_tflop("std", 60, steps=8, guided=False)

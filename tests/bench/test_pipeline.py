@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.mark.soak
-def test_a_short_run_says_how_busy_the_device_was() -> None:
+def test_pipeline_bench_measures_the_utilisation() -> None:
     command = [sys.executable, "-m", "trackfarm_bench", "pipeline", "--tracks", "24"]
     done = subprocess.run(
         [*command, "--duration", "20", "--format", "wav"],

@@ -99,7 +99,7 @@ class FleetFixture:
         token = machine.env.get("TRACKFARM_WORKER_JOIN_TOKEN")
         if token is None:
             return None  # not a machine of this farm
-        answer = self.api.say("register", token, request)
+        answer = self.api.post_as_worker("register", token, request)
         if answer.status_code != 200:
             return None
         registration = answer.json()
@@ -111,16 +111,16 @@ class FleetFixture:
         if fake_worker.offer is not None:
             self.scene.finish(self.scene.worker(fake_worker.worker_id), fake_worker.offer)
             fake_worker.offer = None
-        answer = self.api.say("heartbeat", fake_worker.token)
+        answer = self.api.post_as_worker("heartbeat", fake_worker.token)
         if answer.status_code != 200:
             return False
         if any(c["kind"] == "drain" for c in answer.json()["commands"]):
-            self.api.say("leave", fake_worker.token)
+            self.api.post_as_worker("leave", fake_worker.token)
             return False
         return True
 
     def _work(self, fake_worker: FakeWorker) -> None:
-        waiting = self.scene.made_by(self.job, TrackState.PENDING)[:SHARD] if self.job else []
+        waiting = self.scene.owned_tracks(self.job, TrackState.PENDING)[:SHARD] if self.job else []
         worker = self.scene.worker(fake_worker.worker_id)
         offer = self.scene.try_offer(worker, self.job, waiting) if waiting else None
         if offer is not None:

@@ -6,6 +6,7 @@ from itertools import count
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from tests.fleet.fleet_fixture import FleetFixture, open_fleet_fixture
 from tests.scheduler.api_fixture import API_KEY, ApiFixture
@@ -96,7 +97,8 @@ def test_run_rounds_survives_failures_and_return_machines_ends_them(fixture: Fle
 
     job = fixture.job = fixture.scene.submit(briefs(30)).job_id
     policy = RentalPolicy(RULES, purpose=job, model_set="tiny", is_exclusive=True, budget=5.0)
-    with flaky_scheduler(fixture) as (flaky, farm):
+    # Captured because structlog's default formats each traceback for seconds.
+    with capture_logs() as logs, flaky_scheduler(fixture) as (flaky, farm):
         flaky.break_next_calls()
         with BackgroundRounds(fixture.fleet, farm, policy, lambda: False, 0.01) as rounds:
             wait_until(
@@ -118,6 +120,7 @@ def test_run_rounds_survives_failures_and_return_machines_ends_them(fixture: Fle
         )
         assert still_open == 0
     assert fixture.account.running() == []
+    assert {"scheduler_unreachable", "round_failed"} <= {entry["event"] for entry in logs}
 
 
 def test_background_rounds_stop_at_a_rejected_api_key(fixture: FleetFixture) -> None:

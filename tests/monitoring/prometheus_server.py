@@ -19,7 +19,7 @@ _MINUTES = re.compile(r"(?<=\[)(\d+)m(?=\])|(?<=for: )(\d+)m\b")
 def hastened(text: str) -> str:
     """Divide all windows and `for` durations of rules or a query by `HASTE`; nothing else
     changes."""
-    return _MINUTES.sub(lambda found: f"{60 * int(found[1] or found[2]) // HASTE}s", text)
+    return _MINUTES.sub(lambda results: f"{60 * int(results[1] or results[2]) // HASTE}s", text)
 
 
 def configure(folder: Path, target: str, key: str) -> Path:

@@ -12,7 +12,7 @@ from trackfarm_dashboards.model import COLUMNS, Unit, laid_out
 
 
 @pytest.mark.parametrize(
-    ("value", "unit", "said"),
+    ("value", "unit", "text"),
     [
         (0.984, Unit.SHARE, "98.4 %"),
         (1536.0, Unit.BYTES, "1.5 KiB"),
@@ -26,17 +26,17 @@ from trackfarm_dashboards.model import COLUMNS, Unit, laid_out
         (7.0, Unit.SHORT, "7"),
     ],
 )
-def test_values_in_words(value: float, unit: Unit, said: str) -> None:
-    assert words(value, unit) == said
+def test_words_format_values_by_unit(value: float, unit: Unit, text: str) -> None:
+    assert words(value, unit) == text
 
 
-def test_a_legend_is_filled_in() -> None:
+def test_legend_fills_in_labels() -> None:
     assert legend("{{tier}} done", {"tier": "vram8"}) == "vram8 done"
     assert legend("", {}) == "value"
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.uid)
-def test_panels_do_not_overlap(dashboard: object) -> None:
+def test_laid_out_panels_do_not_overlap(dashboard: object) -> None:
     places = [place for board in DASHBOARDS if board is dashboard for _, place in laid_out(board)]
     cells = [
         (x, y)
@@ -49,7 +49,7 @@ def test_panels_do_not_overlap(dashboard: object) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 2], ids=["no data", "two lines"])
-def test_a_dashboard_becomes_a_picture(number: int, tmp_path: Path) -> None:
+def test_draw_writes_one_plot_per_dashboard(number: int, tmp_path: Path) -> None:
     lines = [
         HistoryLine({"tier": f"vram{n}"}, [0.0, 60.0], [n, float("nan")]) for n in range(number)
     ]

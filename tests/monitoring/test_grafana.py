@@ -33,7 +33,7 @@ def mistakes(dashboard: dict[str, Any]) -> list[str]:
     return [error.message[:300] for error in errors]
 
 
-def test_the_files_are_what_the_source_says(tmp_path: Path) -> None:
+def test_dashboard_files_are_up_to_date(tmp_path: Path) -> None:
     """`python -m trackfarm_dashboards` regenerates them."""
     assert {path.name: path.read_text() for path in written(tmp_path)} == {
         path.name: path.read_text() for path in FILES
@@ -41,7 +41,7 @@ def test_the_files_are_what_the_source_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_grafana_knows_every_key(path: Path) -> None:
+def test_dashboard_json_has_only_keys_of_grafana(path: Path) -> None:
     dashboard = json.loads(path.read_text())
     assert mistakes(dashboard) == []
     broken = dashboard | {"panels": [dashboard["panels"][0] | {"titel": "?"}]}
@@ -50,7 +50,7 @@ def test_grafana_knows_every_key(path: Path) -> None:
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.uid)
-def test_a_dashboard_is_one_screen(dashboard: Dashboard) -> None:
+def test_dashboard_fits_one_screen(dashboard: Dashboard) -> None:
     assert dashboard.height <= SCREEN
     for row in dashboard.rows:
         assert COLUMNS % len(row.panels) == 0 or row.height == 4, "panels are equally wide"
@@ -58,7 +58,7 @@ def test_a_dashboard_is_one_screen(dashboard: Dashboard) -> None:
     assert len(titles) == len(set(titles))
 
 
-def test_uids_are_stable_and_the_source_is_the_provisioned_one() -> None:
+def test_dashboard_uids_are_stable_and_the_source_is_provisioned() -> None:
     uids = [json.loads(path.read_text())["uid"] for path in FILES]
     assert sorted(uids) == [
         f"trackfarm-{name}" for name in ("fleet", "jobs", "scheduler", "workers")
@@ -69,7 +69,7 @@ def test_uids_are_stable_and_the_source_is_the_provisioned_one() -> None:
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.uid)
-def test_prometheus_understands_every_query(dashboard: Dashboard, tmp_path: Path) -> None:
+def test_dashboard_queries_are_valid(dashboard: Dashboard, tmp_path: Path) -> None:
     rules = [
         {"record": f"panel:{number}", "expr": chosen(expr)}
         for number, expr in enumerate(expressions(dashboard))
@@ -80,7 +80,7 @@ def test_prometheus_understands_every_query(dashboard: Dashboard, tmp_path: Path
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.uid)
-def test_queries_name_only_metrics_that_there_are(dashboard: Dashboard) -> None:
+def test_dashboard_queries_use_existing_metrics(dashboard: Dashboard) -> None:
     names = {v.metric for v in dashboard.variables}
     for expr in expressions(dashboard):
         names |= set(re.findall(r"[a-z_:]*trackfarm_[\w:]+", expr))

@@ -42,7 +42,7 @@ EXPECTED = {
 MAY_FIRE = {"TrackfarmFailureRate", "TrackfarmNoProgress"}
 
 
-class Watch:
+class AlertWatch:
     """A farm, its Prometheus, and all alerts that have fired."""
 
     def __init__(self, farm: LocalFarm, history: History) -> None:
@@ -50,7 +50,7 @@ class Watch:
         self.history = history
         self.fired: set[str] = set()
 
-    def look(self) -> set[str]:
+    def firing_alerts(self) -> set[str]:
         """Return the alerts firing now."""
         states = self.history.alerts()
         now = {name for name, state in states.items() if state == "firing"}
@@ -59,18 +59,18 @@ class Watch:
 
     def until(self, alert: str, *, fires: bool) -> None:
         what = f"{alert} {'fires' if fires else 'ends'}"
-        wait_until(lambda: (alert in self.look()) is fires, timeout_s=90, what=what)
+        wait_until(lambda: (alert in self.firing_alerts()) is fires, timeout_s=90, what=what)
 
 
 @pytest.fixture
 def watch(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> Iterator[Watch]:
+) -> Iterator[AlertWatch]:
     with running_farm(request, tmp_path_factory) as farm:
         target = farm.url.removeprefix("http://")
         with prometheus(tmp_path, target, API_KEY) as url, History(url) as history:
             farm.start_workers("one", "two", **HIRED)
-            watch = Watch(farm, history)
+            watch = AlertWatch(farm, history)
             watch.until("TrackfarmSchedulerDown", fires=False)
             with ReportingGpuWorker(farm.url, JOIN_TOKEN):
                 yield watch
@@ -78,26 +78,26 @@ def watch(
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-def test_what_goes_wrong_is_seen(watch: Watch, tmp_path: Path) -> None:
-    farm, began = watch.farm, time.time()
+def test_monitored_farm_raises_alerts_for_failures(watch: AlertWatch, tmp_path: Path) -> None:
+    farm, start = watch.farm, time.time()
     job = submitted(farm)
     poisoned = farm.database.tracks(job)[POISONED].id
     assert poisoned is not None
 
-    def made(number: int) -> bool:
-        watch.look()
+    def done(number: int) -> bool:
+        watch.firing_alerts()
         return farm.database.has_done(job, number) or has_ended(farm, job)
 
     with killing(EngineKiller(farm, poisoned)):
-        wait_until(lambda: made(20), timeout_s=240, what="a tenth is made")
+        wait_until(lambda: done(20), timeout_s=240, what="a tenth is made")
         farm.workers["two"].kill()
-        wait_until(lambda: made(50), timeout_s=240, what="a quarter is made")
+        wait_until(lambda: done(50), timeout_s=240, what="a quarter is made")
         farm.start_worker_process(
             "bad", model_path=str(damaged_copy(tmp_path)), **(HIRED | UNCHECKED)
         )
         watch.until("TrackfarmHeartbeatLost", fires=True)
         farm.start_worker_process("two", **HIRED)
-        wait_until(lambda: made(TRACKS), timeout_s=400, what="all is made")
+        wait_until(lambda: done(TRACKS), timeout_s=400, what="all is made")
     ended = farm.client.job(job)
     assert (ended.state, ended.tracks.done, ended.tracks.failed) == (JobState.DONE, TRACKS - 1, 1)
     assert farm.database.newest_worker("bad").state == WorkerState.QUARANTINED
@@ -112,7 +112,7 @@ def test_what_goes_wrong_is_seen(watch: Watch, tmp_path: Path) -> None:
     quiet = "fleet:trackfarm_tracks_per_hour == 0 and on () max(trackfarm_broker_up) == 1"
     wait_until(lambda: bool(watch.history.now(quiet)), timeout_s=60, what="every window has passed")
 
-    watch.history.start, watch.history.end = began, time.time()
+    watch.history.start, watch.history.end = start, time.time()
     folder = os.environ.get("TRACKFARM_PICTURES")
     pictures(watch, Path(folder) if folder else tmp_path)
     every_panel_has_data(watch)
@@ -156,40 +156,40 @@ def submitted(farm: LocalFarm) -> str:
     return farm.client.submit(header, wanted).job.id
 
 
-def counts_every_track(watch: Watch) -> None:
+def counts_every_track(watch: AlertWatch) -> None:
     """Check that tracks per hour, summed second by second, equal the tracks in the database."""
     (line,) = watch.history.lines("fleet:trackfarm_tracks_per_hour")
     recorded = sum(line.values) / 3600
-    made = len(watch.farm.database.rows(ArtifactRow))
-    assert watch.history.now('sum(trackfarm_tracks_total{outcome="done"})') == [made]
-    print(f"recorded {recorded:.2f} tracks, the database has {made}")
-    assert recorded == pytest.approx(made, rel=0.01)
+    done = len(watch.farm.database.rows(ArtifactRow))
+    assert watch.history.now('sum(trackfarm_tracks_total{outcome="done"})') == [done]
+    print(f"recorded {recorded:.2f} tracks, the database has {done}")
+    assert recorded == pytest.approx(done, rel=0.01)
 
 
-def asked(watch: Watch, expr: str) -> list[HistoryLine]:
+def query_lines(watch: AlertWatch, expr: str) -> list[HistoryLine]:
     return watch.history.lines(hastened(chosen(expr)))
 
 
-def every_panel_has_data(watch: Watch) -> None:
+def every_panel_has_data(watch: AlertWatch) -> None:
     empty = [
         f"{dashboard.uid}: {panel.title}: {query.expr}"
         for dashboard in DASHBOARDS
         for panel, _ in laid_out(dashboard)
         for query in panel.queries
-        if not any(line.values for line in asked(watch, query.expr))
+        if not any(line.values for line in query_lines(watch, query.expr))
     ]
     assert not empty, "\n".join(empty)
 
 
-def pictures(watch: Watch, folder: Path) -> None:
+def pictures(watch: AlertWatch, folder: Path) -> None:
     for dashboard in DASHBOARDS:
         path = folder / f"{dashboard.uid.removeprefix('trackfarm-')}.png"
         span = watch.history.start, watch.history.end
-        draw(dashboard, lambda expr: asked(watch, expr), path, span=span)
+        draw(dashboard, lambda expr: query_lines(watch, expr), path, span=span)
         assert path.stat().st_size > 20_000
 
 
-def test_only_time_is_hastened() -> None:
+def test_monitored_farm_changes_only_durations() -> None:
     rule = "expr: rate(x[5m]) > 60\nfor: 15m\nsummary: 5m"
     assert hastened(rule) == "expr: rate(x[15s]) > 60\nfor: 45s\nsummary: 5m"
     assert HASTE == 20

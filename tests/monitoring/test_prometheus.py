@@ -15,18 +15,18 @@ from trackfarm_scheduler.metrics import totals
 RULES_TEST = PROMETHEUS / "tests" / "rules_test.yml"
 
 
-def test_the_configuration_is_sound(tmp_path: Path) -> None:
+def test_prometheus_configuration_is_valid(tmp_path: Path) -> None:
     copy = shutil.copytree(PROMETHEUS, tmp_path / "prometheus")
     (copy / "metrics-key").write_text("a key")
     output = run([program("promtool"), "check", "config", copy / "prometheus.yml"])
     assert f"{len(RULES)} rule files found" in output
 
 
-def test_the_rules_do_what_they_promise() -> None:
+def test_prometheus_rules_pass_their_tests() -> None:
     assert "SUCCESS" in run([program("promtool"), "test", "rules", RULES_TEST])
 
 
-def test_promtool_would_find_a_mistake(tmp_path: Path) -> None:
+def test_promtool_rejects_a_wrong_rule_test(tmp_path: Path) -> None:
     """Verify that the two tests above can fail."""
     copy = shutil.copytree(PROMETHEUS, tmp_path / "prometheus")
     rules = copy / "rules" / "alerts.yml"
@@ -36,7 +36,7 @@ def test_promtool_would_find_a_mistake(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("alert", list(alerts()), ids=lambda alert: str(alert["alert"]))
-def test_an_alert_is_explained_tested_and_short(alert: dict[str, object]) -> None:
+def test_alerts_are_documented_tested_and_short(alert: dict[str, object]) -> None:
     name, notes = alert["alert"], alert["annotations"]
     assert isinstance(name, str)
     assert isinstance(notes, dict)
@@ -53,7 +53,7 @@ def test_an_alert_is_explained_tested_and_short(alert: dict[str, object]) -> Non
     assert {bool(check["exp_alerts"]) for check in checks} == {True, False}, "fires and is silent"
 
 
-def test_rules_name_only_metrics_that_there_are() -> None:
+def test_prometheus_rules_use_existing_metrics() -> None:
     metric_names = exported() | set(records())
     assert RULES
     for path in RULES:

@@ -1,4 +1,4 @@
-"""Invariants of every run, with every policy and failure."""
+"""Invariants of every simulated run, with every policy and failure."""
 
 from collections import Counter
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""The policies on the same inputs: the scheduler's own one is the fastest."""
+"""The policies on the same inputs: the scheduler's own policy is the fastest."""
 
 from dataclasses import replace
 from statistics import fmean

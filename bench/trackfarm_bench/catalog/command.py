@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from trackfarm_bench.catalog.report import ratios, speed_table, stage_table
-from trackfarm_bench.catalog.run import CatalogSeconds, Way, measure, together
+from trackfarm_bench.catalog.run import CatalogResult, WorkerMode, measure, together
 from trackfarm_worker.engine.options import EngineOptions, SyntheticCost
 from trackfarm_worker.engine.parent.settings import SYNTHETIC
 
@@ -40,28 +40,28 @@ def catalog(
     On a machine with varying speed, more parts make the comparison fairer.
     """
     for chosen in device or list(DeviceChoice):
-        ways = _ways(chosen, launch, each)
-        took: dict[str, list[CatalogSeconds]] = {way.name: [] for way in ways}
+        modes = _worker_modes(chosen, launch, each)
+        results: dict[str, list[CatalogResult]] = {mode.name: [] for mode in modes}
         for part in range(parts):
-            for way in ways if part % 2 == 0 else reversed(ways):
-                took[way.name].append(_measured(way, tracks // parts, seed=part + 1))
-        runs = [together(each_part) for each_part in took.values()]
+            for mode in modes if part % 2 == 0 else reversed(modes):
+                results[mode.name].append(_measured(mode, tracks // parts, seed=part + 1))
+        runs = [together(each_part) for each_part in results.values()]
         print(f"\n{speed_table(runs)}\n\n{stage_table(runs)}\n\n{ratios(*runs)}", flush=True)
 
 
-def _ways(device: DeviceChoice, launch: float, each: float) -> list[Way]:
+def _worker_modes(device: DeviceChoice, launch: float, each: float) -> list[WorkerMode]:
     options = EngineOptions()
     if device is DeviceChoice.SYNTHETIC:
         cost = SyntheticCost(launch_seconds=launch, seconds_per_audio_second=each)
         options = EngineOptions(synthetic=cost)
     name = SYNTHETIC if device is DeviceChoice.SYNTHETIC else "cpu"
     return [
-        Way(f"{name}, one by one", name, options, one_by_one=True),
-        Way(f"{name}, batches", name, options, one_by_one=False),
+        WorkerMode(f"{name}, one by one", name, options, one_by_one=True),
+        WorkerMode(f"{name}, batches", name, options, one_by_one=False),
     ]
 
 
-def _measured(way: Way, tracks: int, *, seed: int) -> CatalogSeconds:
-    took = measure(way, tracks, seed=seed)
-    print(f"{way.name}: {took.seconds:.1f} s", flush=True)
-    return took
+def _measured(mode: WorkerMode, tracks: int, *, seed: int) -> CatalogResult:
+    result = measure(mode, tracks, seed=seed)
+    print(f"{mode.name}: {result.seconds:.1f} s", flush=True)
+    return result

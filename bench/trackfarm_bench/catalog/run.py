@@ -24,7 +24,7 @@ LONGEST = 3_600.0  # seconds for a job
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class WorkerMode:
     """A mode of the worker; with `one_by_one` it uses no batches, and nothing else differs."""
 
     name: str
@@ -44,12 +44,12 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogSeconds:
+class CatalogResult:
     """The result: `seconds` from the submission to the last track, `cpu` seconds of the worker and
     its children. `stages` are seconds by stage over all tracks, `service` the seconds in which
     tracks occupied the engine. `padded` and `audio` are seconds of audio."""
 
-    way: Way
+    mode: WorkerMode
     tracks: int
     seconds: float
     cpu: float
@@ -65,20 +65,20 @@ class CatalogSeconds:
         return 3600 * self.tracks / self.seconds
 
 
-def together(runs: Sequence[CatalogSeconds]) -> CatalogSeconds:
+def together(runs: Sequence[CatalogResult]) -> CatalogResult:
     """Merge several runs of one mode into one."""
     sums = {
         part.name: sum(getattr(run, part.name) for run in runs)
-        for part in fields(CatalogSeconds)
+        for part in fields(CatalogResult)
         if part.name not in ("way", "stages")
     }
     stages = sum((Counter(run.stages) for run in runs), Counter[str]())
-    return CatalogSeconds(way=runs[0].way, stages=stages, **sums)
+    return CatalogResult(mode=runs[0].mode, stages=stages, **sums)
 
 
-def measure(way: Way, tracks: int, *, seed: int) -> CatalogSeconds:
+def measure(mode: WorkerMode, tracks: int, *, seed: int) -> CatalogResult:
     """Run and measure. Raises RuntimeError if a track could not be made."""
-    with running_farm("sqlite") as parts, parts.client() as farm, _worker(parts, way) as worker:
+    with running_farm("sqlite") as parts, parts.client() as farm, _worker(parts, mode) as worker:
         wait_until(lambda: _serves(farm), timeout_s=120, what="the worker is ready")
         files = write_sources(parts.folder)
         sources = {seconds: farm.upload(path) for seconds, path in files.items()}
@@ -89,17 +89,17 @@ def measure(way: Way, tracks: int, *, seed: int) -> CatalogSeconds:
         counted = {name: n - before.get(name, 0.0) for name, n in _counters(parts).items()}
     assert job.finished_at is not None, "the job has ended"
     seconds = (job.finished_at - job.created_at).total_seconds()
-    return _took(way, job.tracks.total, seconds, spent, counted)
+    return _result_of(mode, job.tracks.total, seconds, spent, counted)
 
 
 @contextmanager
-def _worker(parts: Parts, way: Way) -> Iterator[Process]:
+def _worker(parts: Parts, mode: WorkerMode) -> Iterator[Process]:
     env = {
         "TRACKFARM_WORKER_NAME": "bench",
         "TRACKFARM_WORKER_SCHEDULER_URL": parts.url,
         "TRACKFARM_WORKER_JOIN_TOKEN": parts.join_token,
         "TRACKFARM_WORKER_DATA_DIR": str(parts.folder / "worker"),
-        **way.environment,
+        **mode.environment,
     }
     command: list[str | Path] = [sys.executable, "-P", "-m", "trackfarm_worker"]
     with Process(command, log=parts.folder / "worker.log", env=env) as process:
@@ -131,15 +131,19 @@ def _counters(parts: Parts) -> dict[tuple[str, str], float]:
     return sums
 
 
-def _took(
-    way: Way, tracks: int, seconds: float, cpu: float, counted: Mapping[tuple[str, str], float]
-) -> CatalogSeconds:
+def _result_of(
+    mode: WorkerMode,
+    tracks: int,
+    seconds: float,
+    cpu: float,
+    counted: Mapping[tuple[str, str], float],
+) -> CatalogResult:
     def total(name: str) -> float:
         return counted.get((f"{name}_total", ""), 0.0)
 
     stages = {stage: n for (name, stage), n in counted.items() if name == "track_stage_seconds_sum"}
-    return CatalogSeconds(
-        way=way,
+    return CatalogResult(
+        mode=mode,
         tracks=tracks,
         seconds=seconds,
         cpu=cpu,

@@ -11,7 +11,7 @@ import typer
 from trackfarm.model_sets import model_set
 from trackfarm_bench.engine.briefs import alike, unlike
 from trackfarm_bench.engine.exactness import Comparer, Difference, worst
-from trackfarm_bench.engine.ours import EngineBench, EngineSeconds
+from trackfarm_bench.engine.ours import EngineBench, EngineResult
 from trackfarm_bench.engine.stock import Stock
 from trackfarm_bench.engine.tables import exactness_table, speed_table
 from trackfarm_worker.engine.options import EngineOptions
@@ -54,7 +54,7 @@ def _exactness(batches: int, tracks: int) -> list[tuple[str, Difference]]:
     return rows
 
 
-def _speeds(duration: float, largest: int) -> list[tuple[str, EngineSeconds]]:
+def _speeds(duration: float, largest: int) -> list[tuple[str, EngineResult]]:
     stock = Stock(_pipeline(), TINY)
     some = alike(largest, duration=duration)
     stock.alone(some[:1])

@@ -47,7 +47,7 @@ class Comparer:
 
     def _materials(self, tracks: Sequence[EngineTrack]) -> list[Conditioning]:
         encoded = [
-            self._conditioner.encode_inputs(one) for one in first_tries(tracks, self._model_set)
+            self._conditioner.encode_inputs(track) for track in first_tries(tracks, self._model_set)
         ]
         return self._conditioner.condition(encoded)
 

@@ -20,7 +20,7 @@ from trackfarm_worker.engine.protocol import EngineStage, EngineTrack, FinishedT
 
 
 @dataclass(frozen=True, slots=True)
-class EngineSeconds:
+class EngineResult:
     """The result of a batch of `tracks`: wall seconds, seconds by stage, and passes through the
     DiT."""
 
@@ -69,7 +69,7 @@ class EngineBench:
         self._passes = 0
         pipeline.transformer.register_forward_pre_hook(self._count)
 
-    def make(self, tracks: Sequence[EngineTrack]) -> EngineSeconds:
+    def make(self, tracks: Sequence[EngineTrack]) -> EngineResult:
         """Make all tracks in one batch, to files, which are removed again.
 
         Raises RuntimeError if a track cannot be made, torch.OutOfMemoryError if all together
@@ -81,8 +81,8 @@ class EngineBench:
         reset_peak(self._device.kind)
         began = time.perf_counter()
         results = [
-            write_audio(one) if isinstance(one, AcceptedAudio) else one
-            for one in self._outputs(tracks)
+            write_audio(track) if isinstance(track, AcceptedAudio) else track
+            for track in self._outputs(tracks)
         ]
         self._device.synchronise()
         seconds = time.perf_counter() - began
@@ -91,7 +91,7 @@ class EngineBench:
             result.path.unlink()
         if len(finished) < len(tracks):
             raise RuntimeError(f"not all tracks were made: {results}")
-        return EngineSeconds(
+        return EngineResult(
             tracks=len(tracks),
             seconds=seconds,
             condition=sum(result.timings.condition for result in finished),
@@ -103,7 +103,9 @@ class EngineBench:
 
     def _outputs(self, tracks: Sequence[EngineTrack]) -> list[BatchOutput]:
         try:
-            return list(self._generator.generate(first_tries(tracks, self._model_set), Unwatched()))
+            return list(
+                self._generator.generate(first_tries(tracks, self._model_set), NoProgress())
+            )
         except BaseException:
             # Time booked for a failed batch must not count for the next one.
             for track in tracks:
@@ -114,7 +116,7 @@ class EngineBench:
         self._passes += 1
 
 
-class Unwatched:
+class NoProgress:
     """Progress listener that ignores events and never stops a track."""
 
     def report_step(
@@ -129,10 +131,10 @@ class Unwatched:
 def first_tries(tracks: Sequence[EngineTrack], model_set: ModelSet) -> list[TrackTry]:
     """Return the first try of each track. Raises RuntimeError for a track that the engine rejects."""
     results = [first_try(track, model_set, f"bench-{track.track_id}") for track in tracks]
-    refused = [one for one in results if not isinstance(one, TrackTry)]
+    refused = [track for track in results if not isinstance(track, TrackTry)]
     if refused:
         raise RuntimeError(f"the engine rejects these tracks: {refused}")
-    return [one for one in results if isinstance(one, TrackTry)]
+    return [track for track in results if isinstance(track, TrackTry)]
 
 
 def reset_peak(kind: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from trackfarm_bench.engine.exactness import Difference
-from trackfarm_bench.engine.ours import EngineSeconds
+from trackfarm_bench.engine.ours import EngineResult
 
 
 def exactness_table(rows: Sequence[tuple[str, Difference]]) -> str:
@@ -23,18 +23,18 @@ def exactness_table(rows: Sequence[tuple[str, Difference]]) -> str:
     )
 
 
-def speed_table(rows: Sequence[tuple[str, EngineSeconds]]) -> str:
+def speed_table(rows: Sequence[tuple[str, EngineResult]]) -> str:
     head = ("what", "tracks/h", "DiT passes per track", "condition", "denoise", "decode", "rest")
-    return markdown(head, [(name, *_speeds(took)) for name, took in rows])
+    return markdown(head, [(name, *_speeds(result)) for name, result in rows])
 
 
-def _speeds(took: EngineSeconds) -> tuple[str, ...]:
-    stages = (took.condition, took.denoise, took.decode)
-    rest = took.seconds - sum(stages)
+def _speeds(result: EngineResult) -> tuple[str, ...]:
+    stages = (result.condition, result.denoise, result.decode)
+    rest = result.seconds - sum(stages)
     shares = (
-        [f"{part / took.seconds:.0%}" for part in (*stages, rest)] if any(stages) else ["-"] * 4
+        [f"{part / result.seconds:.0%}" for part in (*stages, rest)] if any(stages) else ["-"] * 4
     )
-    return (f"{took.per_hour:,.0f}", f"{took.passes / took.tracks:.2f}", *shares)
+    return (f"{result.per_hour:,.0f}", f"{result.passes / result.tracks:.2f}", *shares)
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

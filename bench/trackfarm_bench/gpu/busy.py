@@ -6,12 +6,12 @@ from pathlib import Path
 from trackfarm.catalog import Brief
 from trackfarm_bench.engine.briefs import alike
 from trackfarm_bench.gpu.scenario import GpuScenario
-from trackfarm_bench.pipeline.worker import Busy, pipeline_worker
+from trackfarm_bench.pipeline.worker import Utilisation, pipeline_worker
 from trackfarm_worker.engine.parent.settings import EngineSettings
 from trackfarm_worker.engine.protocol import EngineTrack
 
 
-def measure_busy(scenario: GpuScenario, checkpoint: Path, folder: Path) -> Busy:
+def measure_busy(scenario: GpuScenario, checkpoint: Path, folder: Path) -> Utilisation:
     """Run and measure. Raises RuntimeError if a track could not be made and stored."""
     settings = EngineSettings(
         model_set=scenario.models[0].model_set.name,

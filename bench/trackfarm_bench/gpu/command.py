@@ -14,7 +14,7 @@ from trackfarm_bench.gpu import scenario as scenarios
 from trackfarm_bench.gpu.busy import measure_busy
 from trackfarm_bench.gpu.floor import matmul_tflops
 from trackfarm_bench.gpu.measuring import measure
-from trackfarm_bench.gpu.report import Hardware, page
+from trackfarm_bench.gpu.report import GpuHardware, page
 from trackfarm_bench.gpu.scenario import NAMES, GpuScenario
 from trackfarm_worker import gpu as gpu_info
 from trackfarm_worker.engine.options import EngineOptions
@@ -65,9 +65,9 @@ def _real(model: list[str] | None, duration: list[float] | None) -> GpuScenario:
         raise typer.BadParameter(f"unknown {error}; choose from {', '.join(NAMES)}") from None
 
 
-def _hardware(chosen: GpuScenario) -> Hardware:
+def _hardware(chosen: GpuScenario) -> GpuHardware:
     status = gpu_info.detect(chosen.device)
-    return Hardware(
+    return GpuHardware(
         gpu=status.name,
         memory_mib=status.memory_mib,
         driver=status.driver,
@@ -78,7 +78,12 @@ def _hardware(chosen: GpuScenario) -> Hardware:
 
 
 def _run(
-    chosen: GpuScenario, options: EngineOptions, hardware: Hardware, folder: Path, *, is_busy: bool
+    chosen: GpuScenario,
+    options: EngineOptions,
+    hardware: GpuHardware,
+    folder: Path,
+    *,
+    is_busy: bool,
 ) -> str:
     checkpoint = folder / "checkpoint"
     results = []

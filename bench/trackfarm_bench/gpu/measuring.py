@@ -11,7 +11,7 @@ import torch
 
 from trackfarm_bench.engine.briefs import alike, unlike
 from trackfarm_bench.engine.exactness import Comparer, Difference
-from trackfarm_bench.engine.ours import EngineBench, EngineSeconds
+from trackfarm_bench.engine.ours import EngineBench, EngineResult
 from trackfarm_bench.engine.stock import Stock
 from trackfarm_bench.gpu.scenario import BenchModel, GpuScenario
 from trackfarm_worker.engine.options import EngineOptions
@@ -22,17 +22,17 @@ TOO_MUCH = (torch.OutOfMemoryError, MemoryError)
 
 @dataclass(frozen=True, slots=True)
 class GpuRow:
-    """One measurement; `took` is None if it did not fit into memory."""
+    """One measurement; `result` is None if it did not fit into memory."""
 
     model: str
     duration: float
     what: str
     batch: int
-    took: EngineSeconds | None
+    result: EngineResult | None
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ModelResult:
     model: BenchModel
     rows: list[GpuRow]
     exactness: Difference
@@ -45,7 +45,7 @@ def measure(
     options: EngineOptions,
     spool: Path,
     keep: Path | None,
-) -> Measured:
+) -> ModelResult:
     """Measure one model. `keep` gets the weights as a checkpoint, before anything changes them."""
     pipeline = model.build()
     if keep is not None:
@@ -61,7 +61,7 @@ def measure(
     exactness = comparer.batch_against_alone(_mixed(model, scenario))
     del pipeline, ours, comparer
     _free()
-    return Measured(model, rows, exactness)
+    return ModelResult(model, rows, exactness)
 
 
 def _stock_rows(pipeline: Any, model: BenchModel, scenario: GpuScenario) -> Iterator[GpuRow]:
@@ -81,7 +81,7 @@ def _stock_rows(pipeline: Any, model: BenchModel, scenario: GpuScenario) -> Iter
                 )
 
 
-def _together(stock: Stock, tracks: list[EngineTrack]) -> EngineSeconds | None:
+def _together(stock: Stock, tracks: list[EngineTrack]) -> EngineResult | None:
     try:
         return stock.together(tracks)
     except TOO_MUCH:
@@ -93,11 +93,11 @@ def _our_rows(ours: EngineBench, model: BenchModel, scenario: GpuScenario) -> It
     for duration in scenario.durations:
         ours.make(alike(1, duration=duration, steps=2))
         for size in _sizes(scenario, duration):
-            took = _made(ours, _batch(scenario, size, duration))
-            yield GpuRow(model.model_set.name, duration, "ours", size, took)
+            result = _measure_ours(ours, _batch(scenario, size, duration))
+            yield GpuRow(model.model_set.name, duration, "ours", size, result)
 
 
-def _made(ours: EngineBench, tracks: list[EngineTrack]) -> EngineSeconds | None:
+def _measure_ours(ours: EngineBench, tracks: list[EngineTrack]) -> EngineResult | None:
     try:
         return ours.make(tracks)
     except TOO_MUCH:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from trackfarm_bench.engine.tables import markdown
 from trackfarm_bench.gpu.floor import track_tflop
-from trackfarm_bench.gpu.measuring import GpuRow, Measured
+from trackfarm_bench.gpu.measuring import GpuRow, ModelResult
 from trackfarm_bench.gpu.scenario import BenchModel
-from trackfarm_bench.pipeline.worker import Busy
+from trackfarm_bench.pipeline.worker import Utilisation
 
 DRY = "**A dry run with the tiny model: it shows that this bench runs, and nothing about a card.**"
 
 
 @dataclass(frozen=True, slots=True)
-class Hardware:
+class GpuHardware:
     """The machine; `tflops` is the measured rate of the GPU on large matrices in the same run."""
 
     gpu: str
@@ -29,19 +29,21 @@ class Hardware:
         return re.sub(r"[^a-z0-9]+", "-", self.gpu.lower()).strip("-")
 
 
-def page(hardware: Hardware, found: Sequence[Measured], busy: Busy | None, command: str) -> str:
-    is_dry = any(measured.model.size is None for measured in found)
+def page(
+    hardware: GpuHardware, results: Sequence[ModelResult], busy: Utilisation | None, command: str
+) -> str:
+    is_dry = any(result.model.size is None for result in results)
     parts = [_head(hardware, command), *([DRY] if is_dry else [])]
-    for measured in found:
-        parts.append(f"## {measured.model.model_set.name}\n\n{_speeds(measured, hardware.tflops)}")
-        parts.append(_summary(measured))
-        parts.append(_exactness(measured))
+    for result in results:
+        parts.append(f"## {result.model.model_set.name}\n\n{_speeds(result, hardware.tflops)}")
+        parts.append(_summary(result))
+        parts.append(_exactness(result))
     if busy is not None:
         parts.append(_busy(busy))
     return "\n\n".join(parts) + "\n"
 
 
-def _head(hardware: Hardware, command: str) -> str:
+def _head(hardware: GpuHardware, command: str) -> str:
     return (
         f"# Engine on {hardware.gpu}\n\n"
         f"{hardware.memory_mib:,} MiB, driver {hardware.driver or '-'}, torch {hardware.torch}, "
@@ -51,11 +53,11 @@ def _head(hardware: Hardware, command: str) -> str:
     )
 
 
-def _speeds(measured: Measured, tflops: float) -> str:
+def _speeds(result: ModelResult, tflops: float) -> str:
     stock = {
-        row.duration: row.took.per_hour
-        for row in measured.rows
-        if row.what == "stock, one by one" and row.took
+        row.duration: row.result.per_hour
+        for row in result.rows
+        if row.what == "stock, one by one" and row.result
     }
     head = (
         "what",
@@ -68,20 +70,22 @@ def _speeds(measured: Measured, tflops: float) -> str:
         "decode",
         "peak GB",
     )
-    rows = [_cells(row, measured.model, stock, tflops) for row in measured.rows]
+    rows = [_cells(row, result.model, stock, tflops) for row in result.rows]
     return markdown(head, rows)
 
 
-def _summary(measured: Measured) -> str:
+def _summary(result: ModelResult) -> str:
     """Return the best of the stock pipeline against the best of ours, for each length."""
     rows = []
-    for duration in dict.fromkeys(row.duration for row in measured.rows):
-        rows_of_length = [row for row in measured.rows if row.duration == duration and row.took]
+    for duration in dict.fromkeys(row.duration for row in result.rows):
+        rows_of_length = [row for row in result.rows if row.duration == duration and row.result]
         ours = max(
-            (r.took.per_hour for r in rows_of_length if r.took and r.what == "ours"), default=0.0
+            (r.result.per_hour for r in rows_of_length if r.result and r.what == "ours"),
+            default=0.0,
         )
         stock = max(
-            (r.took.per_hour for r in rows_of_length if r.took and r.what != "ours"), default=0.0
+            (r.result.per_hour for r in rows_of_length if r.result and r.what != "ours"),
+            default=0.0,
         )
         ratio = f"{ours / stock:.2f}" if stock else "-"
         rows.append([f"{duration:g} s", f"{stock:,.0f}", f"{ours:,.0f}", ratio])
@@ -90,18 +94,18 @@ def _summary(measured: Measured) -> str:
 
 def _cells(row: GpuRow, model: BenchModel, stock: dict[float, float], tflops: float) -> list[str]:
     cells = [row.what, f"{row.duration:g} s", str(row.batch)]
-    if row.took is None:
+    if row.result is None:
         return [*cells, "out of memory", *["-"] * 5]
-    took = row.took
-    stages = [took.denoise, took.decode]
-    shares = [f"{part / took.seconds:.0%}" if any(stages) else "-" for part in stages]
+    result = row.result
+    stages = [result.denoise, result.decode]
+    shares = [f"{part / result.seconds:.0%}" if any(stages) else "-" for part in stages]
     return [
         *cells,
-        f"{took.per_hour:,.0f}",
-        f"{took.per_hour / stock[row.duration]:.2f}",
-        _floor_share(row, model, took.seconds / took.tracks, tflops),
+        f"{result.per_hour:,.0f}",
+        f"{result.per_hour / stock[row.duration]:.2f}",
+        _floor_share(row, model, result.seconds / result.tracks, tflops),
         *shares,
-        f"{took.peak_gb:.1f}" if took.peak_gb else "-",
+        f"{result.peak_gb:.1f}" if result.peak_gb else "-",
     ]
 
 
@@ -116,15 +120,15 @@ def _floor_share(row: GpuRow, model: BenchModel, seconds: float, tflops: float) 
     return f"{least / seconds:.0%}"
 
 
-def _exactness(measured: Measured) -> str:
-    difference = measured.exactness
+def _exactness(result: ModelResult) -> str:
+    difference = result.exactness
     return (
         f"A batch of unlike tracks against the same alone, worst track: latents {difference.relative:.1e}"
         f" relative L2, cosine {difference.cosine:.6f}, audio {difference.audio:.1e} at most."
     )
 
 
-def _busy(busy: Busy) -> str:
+def _busy(busy: Utilisation) -> str:
     return (
         "## Engine, encoders and upload together\n\n"
         f"{busy.tracks} tracks in {busy.seconds:.1f} s ({3600 * busy.tracks / busy.seconds:,.0f} "

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 
-class Wire:
+class HttpConnection:
     """HTTP/1.1 over one persistent connection, one request at a time."""
 
     def __init__(self, url: str, token: str) -> None:

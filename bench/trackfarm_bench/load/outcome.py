@@ -11,7 +11,7 @@ STEADY = (0.1, 0.9)  # the middle of the tracks, between warm-up and tail
 
 
 @dataclass(frozen=True, slots=True)
-class Steady:
+class SteadyPart:
     """The steady part: the Unix times between which its tracks were committed, and their number."""
 
     since: float
@@ -29,7 +29,7 @@ class LoadOutcome:
     """The result. `waits`: seconds from offer to claim. `cpu`: milliseconds per track, `load`:
     cores, by part; both for the steady part."""
 
-    steady: Steady
+    steady: SteadyPart
     shards: int
     waits: list[float]
     cpu: dict[str, float]
@@ -61,7 +61,7 @@ def read_outcome(database: str, meters: Meters) -> LoadOutcome:
     )
 
 
-def steady_part(ends: list[float]) -> Steady:
+def steady_part(ends: list[float]) -> SteadyPart:
     """Return the middle part of the commits; `ends` is sorted."""
     first, last = (round(share * (len(ends) - 1)) for share in STEADY)
-    return Steady(ends[first], ends[last], last - first)
+    return SteadyPart(ends[first], ends[last], last - first)

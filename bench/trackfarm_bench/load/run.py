@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from trackfarm.catalog import Brief
 from trackfarm.protocol.operator import JobHeader
-from trackfarm_bench.load.crowd import Crowd
 from trackfarm_bench.load.outcome import LoadOutcome, read_outcome
-from trackfarm_bench.load.worker import Manner
+from trackfarm_bench.load.simulated_workers import SimulatedWorkers
+from trackfarm_bench.load.worker import WorkerBehaviour
 from trackfarm_bench.meters import Meters
 from trackfarm_bench.parts import Parts, running_farm
 
@@ -46,17 +46,19 @@ def measure(plan: LoadPlan) -> LoadResult:
 
 
 async def _measure(plan: LoadPlan, parts: Parts) -> LoadResult:
-    manner = Manner(parts.url, parts.join_token, parts.objects, track_seconds=plan.track_seconds)
-    crowd = Crowd(plan.workers, manner)
-    await crowd.join()
+    behaviour = WorkerBehaviour(
+        parts.url, parts.join_token, parts.objects, track_seconds=plan.track_seconds
+    )
+    workers = SimulatedWorkers(plan.workers, behaviour)
+    await workers.join()
     with Meters({**parts.pids, "workers": os.getpid()}) as meters:
         began = time.time()
         await asyncio.sleep(IDLE_SECONDS)
         idle = {n: u.spent(began, time.time()) / IDLE_SECONDS for n, u in meters.parts.items()}
         await asyncio.to_thread(_submit, parts, plan.tracks)
-        await crowd.wait_for(plan.tracks)
-    await crowd.leave()
-    return LoadResult(plan, read_outcome(parts.database, meters), idle, dict(crowd.verdicts))
+        await workers.wait_for(plan.tracks)
+    await workers.leave()
+    return LoadResult(plan, read_outcome(parts.database, meters), idle, dict(workers.verdicts))
 
 
 def _submit(parts: Parts, tracks: int) -> None:

@@ -20,24 +20,24 @@ from trackfarm.protocol.worker import (
     TrackDone,
 )
 from trackfarm_bench.load.audio import write_object
-from trackfarm_bench.load.connections import Queue, Wire
+from trackfarm_bench.load.connections import HttpConnection, Queue
 
-PARCEL = 200  # most results in one report, as in the worker's outbox
+MAX_REPORT_TRACKS = 200  # most results in one report, as in the worker's outbox
 GPUS = ("NVIDIA GeForce RTX 4090", "NVIDIA A100 80GB PCIe", "NVIDIA H200")
 MIB = (24_564, 81_920, 143_771)
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class WorkerBehaviour:
     """Behaviour of simulated workers. `track_seconds`: how long each track really occupies the
-    engine; `told_seconds`: the reported time if that is 0; `batch`: tracks that leave the engine
+    engine; `reported_seconds`: the reported time if that is 0; `batch`: tracks that leave the engine
     together; `objects`: the folder of the directory store."""
 
     url: str
     join_token: str
     objects: Path
     track_seconds: float = 0.0
-    told_seconds: float = 2.0
+    reported_seconds: float = 2.0
     batch: int = 8
 
 
@@ -63,9 +63,11 @@ class SimulatedWorker:
     """One worker: a heartbeat, a consumer with the pipeline's depth, and a reporter. `on_verdict`
     is called for each answered track."""
 
-    def __init__(self, number: int, manner: Manner, on_verdict: Callable[[str], None]) -> None:
+    def __init__(
+        self, number: int, behaviour: WorkerBehaviour, on_verdict: Callable[[str], None]
+    ) -> None:
         self._number = number
-        self._manner = manner
+        self._behaviour = behaviour
         self._on_verdict = on_verdict
         self._shards: dict[str, LoadShard] = {}
         self._engine = asyncio.Lock()
@@ -83,12 +85,12 @@ class SimulatedWorker:
             model_set="tiny",
             price_per_hour=0.5,
         )
-        door = Wire(self._manner.url, self._manner.join_token)
-        answer = await _good(door, "register", request.model_dump_json().encode())
-        door.close()
+        connection = HttpConnection(self._behaviour.url, self._behaviour.join_token)
+        answer = await _post_ok(connection, "register", request.model_dump_json().encode())
+        connection.close()
         self._interval = answer["intervals"]["heartbeat"]
-        self._beats = Wire(self._manner.url, answer["token"])
-        self._work = Wire(self._manner.url, answer["token"])
+        self._beats = HttpConnection(self._behaviour.url, answer["token"])
+        self._work = HttpConnection(self._behaviour.url, answer["token"])
         self._queue = Queue(answer["broker_url"], answer["queue"])
 
     async def live(self) -> None:
@@ -106,7 +108,7 @@ class SimulatedWorker:
         await asyncio.sleep(random.random() * self._interval)
         while True:
             request = HeartbeatRequest(shards=[s.progress() for s in self._shards.values()])
-            answer = await _good(self._beats, "heartbeat", request.model_dump_json().encode())
+            answer = await _post_ok(self._beats, "heartbeat", request.model_dump_json().encode())
             self._interval = answer["intervals"]["heartbeat"]
             await asyncio.sleep(self._interval)
 
@@ -134,18 +136,18 @@ class SimulatedWorker:
         shard.unanswered = len(orders)
         async with self._engine:
             shard.stage = Stage.COMPUTING
-            for start in range(0, len(orders), self._manner.batch):
-                batch = orders[start : start + self._manner.batch]
-                if self._manner.track_seconds:
-                    await asyncio.sleep(self._manner.track_seconds * len(batch))
+            for start in range(0, len(orders), self._behaviour.batch):
+                batch = orders[start : start + self._behaviour.batch]
+                if self._behaviour.track_seconds:
+                    await asyncio.sleep(self._behaviour.track_seconds * len(batch))
                 shard.undelivered += [self._done(order) for order in batch]
                 shard.finished += len(batch)
                 self._results.set()
         shard.stage = Stage.FINISHING
 
     def _done(self, order: dict[str, Any]) -> TrackDone:
-        written = write_object(self._manner.objects, order["object_key"])
-        seconds = self._manner.track_seconds or self._manner.told_seconds
+        written = write_object(self._behaviour.objects, order["object_key"])
+        seconds = self._behaviour.track_seconds or self._behaviour.reported_seconds
         spread = random.uniform(0.9, 1.1) * seconds
         return TrackDone(
             track_id=order["track_id"],
@@ -173,10 +175,10 @@ class SimulatedWorker:
             if shard is None:
                 self._results.clear()
                 continue
-            parcel = shard.undelivered[:PARCEL]
-            del shard.undelivered[:PARCEL]
-            request = ReportRequest(lease_id=shard.lease_id, done=parcel)
-            answer = await _good(
+            batch = shard.undelivered[:MAX_REPORT_TRACKS]
+            del shard.undelivered[:MAX_REPORT_TRACKS]
+            request = ReportRequest(lease_id=shard.lease_id, done=batch)
+            answer = await _post_ok(
                 self._work, f"shards/{shard.shard_id}/report", request.model_dump_json().encode()
             )
             self._settle(shard, answer["tracks"])
@@ -189,8 +191,8 @@ class SimulatedWorker:
             self._on_verdict(" ".join(filter(None, (verdict["verdict"], verdict.get("reason")))))
 
 
-async def _good(wire: Wire, path: str, body: bytes) -> dict[str, Any]:
-    status, answer = await wire.post(path, body)
+async def _post_ok(connection: HttpConnection, path: str, body: bytes) -> dict[str, Any]:
+    status, answer = await connection.post(path, body)
     if status != 200:
         raise RuntimeError(f"{path}: {status} {answer}")
     return dict(answer)

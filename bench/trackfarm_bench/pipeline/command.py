@@ -15,7 +15,7 @@ from trackfarm.catalog.vocabulary import AudioFormat
 from trackfarm_bench.engine.briefs import alike
 from trackfarm_bench.engine.tables import markdown
 from trackfarm_bench.meters import Meters
-from trackfarm_bench.pipeline.worker import Busy, PipelineWorker, pipeline_worker
+from trackfarm_bench.pipeline.worker import PipelineWorker, Utilisation, pipeline_worker
 from trackfarm_worker.engine.options import EngineOptions, SyntheticCost
 from trackfarm_worker.engine.parent.settings import SYNTHETIC, EngineSettings
 from trackfarm_worker.engine.protocol import EngineTrack
@@ -51,7 +51,9 @@ def pipeline(
     print(markdown((*head, "peak memory"), rows))
 
 
-def _row(name: AudioFormat, cpu: float, cost: float, busy: Busy, peak: float) -> tuple[str, ...]:
+def _row(
+    name: AudioFormat, cpu: float, cost: float, busy: Utilisation, peak: float
+) -> tuple[str, ...]:
     return (
         name,
         f"{busy.tracks:,}",
@@ -65,7 +67,7 @@ def _row(name: AudioFormat, cpu: float, cost: float, busy: Busy, peak: float) ->
 
 def _measured(
     brief: Brief, tracks: int, margin: float, encoders: int
-) -> tuple[float, float, Busy, float]:
+) -> tuple[float, float, Utilisation, float]:
     """Return the CPU seconds to finish one track, its seconds on the device, the run, and its peak
     memory."""
     with _worker(brief, 0.0, encoders) as worker:

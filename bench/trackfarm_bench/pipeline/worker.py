@@ -19,7 +19,7 @@ from trackfarm_worker.finisher import Finisher
 
 
 @dataclass(frozen=True, slots=True)
-class Busy:
+class Utilisation:
     """The result of a run of `seconds`, from the start of the first shard to the end of computing
     the last. `share`: fraction in which tracks occupied the engine, `device`: fraction in which its
     device worked. `megabytes` were uploaded; `encoding` and `uploading` are seconds of all
@@ -60,11 +60,11 @@ class PipelineWorker:
 
     def clear(self) -> None:
         """Reset the results."""
-        self._made: list[FinishedTrack] = []
+        self._finished: list[FinishedTrack] = []
         self._stored: list[TrackDone] = []
         self._computed_at = 0.0
 
-    def run(self, shards: Sequence[Sequence[EngineTrack]]) -> Busy:
+    def run(self, shards: Sequence[Sequence[EngineTrack]]) -> Utilisation:
         """Make the shards with `PIPELINE_DEPTH` of them in flight.
 
         Raises RuntimeError if a track could not be made and stored.
@@ -80,26 +80,26 @@ class PipelineWorker:
 
         def note(event: EngineEvent) -> None:
             if isinstance(event, FinishedTrack):
-                self._made.append(event)
+                self._finished.append(event)
                 pending.append(self._finishing.submit(self._finish, event))
 
         self._engine.run(tracks, note)
         self._computed_at = max(self._computed_at, time.perf_counter())
         results = [future.result() for future in pending]
-        self._stored += [one for one in results if isinstance(one, TrackDone)]
-        if len(pending) < len(tracks) or any(isinstance(one, TrackFailed) for one in results):
+        self._stored += [track for track in results if isinstance(track, TrackDone)]
+        if len(pending) < len(tracks) or any(isinstance(track, TrackFailed) for track in results):
             raise RuntimeError(f"not all tracks of a shard were made and stored: {results}")
 
-    def _summary(self, seconds: float) -> Busy:
-        stages = [one.timings for one in self._made]
-        return Busy(
-            tracks=len(self._made),
+    def _summary(self, seconds: float) -> Utilisation:
+        stages = [track.timings for track in self._finished]
+        return Utilisation(
+            tracks=len(self._finished),
             seconds=seconds,
             share=sum(s.service for s in stages) / seconds,
             device=sum(s.condition + s.denoise + s.decode for s in stages) / seconds,
-            megabytes=sum(one.size for one in self._stored) / 1e6,
-            encoding=sum(one.timings.encode for one in self._stored),
-            uploading=sum(one.timings.upload for one in self._stored),
+            megabytes=sum(track.size for track in self._stored) / 1e6,
+            encoding=sum(track.timings.encode for track in self._stored),
+            uploading=sum(track.timings.upload for track in self._stored),
         )
 
     def _finish(self, audio: FinishedTrack) -> TrackDone | TrackFailed:

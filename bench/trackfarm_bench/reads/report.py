@@ -14,7 +14,7 @@ def table(results: Sequence[ReadsResult]) -> str:
     ]
     rows = [_row(path, [r.reads[path] for r in results]) for path in results[0].reads]
     rows.append(
-        _row("**all reads**", [[t for took in r.reads.values() for t in took] for r in results])
+        _row("**all reads**", [[t for result in r.reads.values() for t in result] for r in results])
     )
     rows += [_row(name, [r.polls[name] for r in results]) for name in results[0].polls]
     about = [
@@ -30,6 +30,6 @@ def _row(name: str, each: Sequence[Sequence[float]]) -> str:
     return f"| {name} | " + " | ".join(map(_times, each)) + " |"
 
 
-def _times(took: Sequence[float]) -> str:
-    cuts = quantiles(took, n=100, method="inclusive")
-    return f"{1000 * cuts[49]:.0f} / {1000 * cuts[98]:.0f} / {1000 * max(took):.0f}"
+def _times(result: Sequence[float]) -> str:
+    cuts = quantiles(result, n=100, method="inclusive")
+    return f"{1000 * cuts[49]:.0f} / {1000 * cuts[98]:.0f} / {1000 * max(result):.0f}"

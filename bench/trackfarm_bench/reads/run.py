@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass
 
 from trackfarm.protocol.operator import JobHeader
-from trackfarm_bench.load.crowd import Crowd
 from trackfarm_bench.load.run import briefs
-from trackfarm_bench.load.worker import Manner
+from trackfarm_bench.load.simulated_workers import SimulatedWorkers
+from trackfarm_bench.load.worker import WorkerBehaviour
 from trackfarm_bench.meters import cpu_seconds
 from trackfarm_bench.parts import Parts, running_farm
 
@@ -50,21 +50,21 @@ def measure(plan: ReadsPlan) -> ReadsResult:
 
 
 async def _measure(plan: ReadsPlan, parts: Parts) -> ReadsResult:
-    manner = Manner(
+    behaviour = WorkerBehaviour(
         parts.url, parts.join_token, parts.objects, track_seconds=plan.track_seconds, batch=2
     )
-    crowd = Crowd(plan.workers, manner)
-    await crowd.join()
+    workers = SimulatedWorkers(plan.workers, behaviour)
+    await workers.join()
     job_id = await asyncio.to_thread(_submit, parts, plan.tracks)
     await asyncio.sleep(SETTLE_SECONDS)
-    before, began = crowd.verdicts["committed"], time.monotonic()
+    before, began = workers.verdicts["committed"], time.monotonic()
     spent = cpu_seconds(parts.pids["scheduler"])
     reads = await _asked(parts, job_id, plan.rate, plan.seconds)
-    committed, seconds = crowd.verdicts["committed"] - before, time.monotonic() - began
+    committed, seconds = workers.verdicts["committed"] - before, time.monotonic() - began
     cores = (cpu_seconds(parts.pids["scheduler"]) - spent) / seconds
     load = os.getloadavg()[0]
     polls = await _asked(parts, "", 0.0, 0.0)
-    await crowd.leave()
+    await workers.leave()
     return ReadsResult(plan, committed, seconds, cores, load, reads, polls)
 
 

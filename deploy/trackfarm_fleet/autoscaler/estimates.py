@@ -45,7 +45,7 @@ class Estimator:
         self._kind = kind
         self._demand = demand
         self._speed_of = speed_of
-        self._download = terms.download_mb_per_second
+        self._download_mb_per_second = terms.download_mb_per_second
         self._boot_time = BootTimeModel.from_minutes(terms.boot_minutes)
         self._relative_speeds: dict[str, float] = {}
 
@@ -100,7 +100,7 @@ class Estimator:
     def download_seconds(self, offer: MachineOffer) -> float:
         """Return the time to download the model set: at the assumed rate, capped by the host's
         bandwidth."""
-        rate = self._download
+        rate = self._download_mb_per_second
         if offer.download_mbps:
             rate = min(rate, offer.download_mbps / MEGABITS)
         return 1000 * self._kind.download_gb / rate

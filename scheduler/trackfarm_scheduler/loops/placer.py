@@ -14,6 +14,7 @@ from trackfarm_scheduler.db.offers import ShardOffer
 from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.policy.leases import (
     MISSED_BEATS,
+    SLOWEST_HEARTBEAT_SECONDS,
     heartbeat_interval,
     offers_allowed,
 )
@@ -92,7 +93,8 @@ class Placer:
         idle = [worker for worker in unreserved(pool.workers, self._reserved) if worker.shards == 0]
         if not idle:
             return []
-        silent_after = MISSED_BEATS * heartbeat_interval(len(pool.workers), slowest=5.0)
+        interval = heartbeat_interval(len(pool.workers), slowest=SLOWEST_HEARTBEAT_SECONDS)
+        silent_after = MISSED_BEATS * interval
         stragglers = placement_view.load_stragglers(
             session, pool.workers, now, silent_after=silent_after
         )

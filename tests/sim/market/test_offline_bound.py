@@ -1,4 +1,4 @@
-"""Lower bound of the cost with perfect knowledge of the future."""
+"""Lower bound of the cost with perfect knowledge of a market with a known future."""
 
 import math
 from dataclasses import replace
