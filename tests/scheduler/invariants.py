@@ -28,7 +28,7 @@ def check(session: Session) -> None:
     """Raise AssertionError when a track is lost, duplicated or stuck, or a total is wrong."""
     _tracks_and_leases(session)
     _artifacts(session)
-    _jobs_and_makers(session)
+    _jobs_and_owners(session)
     _tallies(session)
 
 
@@ -112,7 +112,7 @@ def _artifacts(session: Session) -> None:
     assert winners == Counter(done), "a track was committed twice"
 
 
-def _jobs_and_makers(session: Session) -> None:
+def _jobs_and_owners(session: Session) -> None:
     jobs = {job.id: job for job in session.scalars(select(JobRow))}
     tracks = {track.id: track for track in session.scalars(select(TrackRow))}
     linked: set[int] = set()

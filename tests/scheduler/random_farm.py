@@ -181,7 +181,7 @@ class RandomFarm(TwoSchedulerFarm):
         self.ask(1 - job, jobs.cancel)
 
     @invariant()
-    def the_books_are_right(self) -> None:
+    def check_job_costs(self) -> None:
         with self.database.read() as session:
             invariants.check(session)
         stored = set(self.farm.objects.content)

@@ -28,7 +28,7 @@ TAG = "tf-hotel-0123456789abcdef"
 S = RentalState
 
 
-class Desk:
+class Leader:
     """A fleet process from the scheduler's point of view."""
 
     def __init__(self, api: ApiFixture, holder: str = "one") -> None:
@@ -72,13 +72,13 @@ class Desk:
         assert answer.status_code == 200, answer.text
         return RentalInfo.model_validate(answer.json())
 
-    def situation(self) -> FleetState:
+    def state(self) -> FleetState:
         return FleetState.model_validate(self.ask("GET", "state").json())
 
 
 @pytest.fixture
-def desk(api: ApiFixture) -> Desk:
-    return Desk(api)
+def leader(api: ApiFixture) -> Leader:
+    return Leader(api)
 
 
 def joined(api: ApiFixture, token: str, name: str) -> dict[str, Any]:
@@ -89,48 +89,48 @@ def joined(api: ApiFixture, token: str, name: str) -> dict[str, Any]:
     return said
 
 
-def test_one_leads_until_its_term_ends_or_it_resigns(api: ApiFixture, desk: Desk) -> None:
-    other = Desk(api, "other")
-    first = desk.hold()
+def test_one_leads_until_its_term_ends_or_it_resigns(api: ApiFixture, leader: Leader) -> None:
+    other = Leader(api, "other")
+    first = leader.hold()
     assert (first.holder, first.epoch, first.seconds) == ("one", 1, 60)
     assert other.hold() == first, "who comes second is told who leads"
     api.farm.clock.advance(61)
     taken = other.hold()
     assert (taken.holder, taken.epoch, taken.farm) == ("other", 2, first.farm)
-    assert desk.hold().holder == "other"
+    assert leader.hold().holder == "other"
     assert other.ask("DELETE", "lease/other").status_code == 204
-    assert desk.hold().epoch == 3
+    assert leader.hold().epoch == 3
 
 
-def test_who_slept_through_its_term_changes_nothing(api: ApiFixture, desk: Desk) -> None:
-    rental = desk.intended().rental
+def test_who_slept_through_its_term_changes_nothing(api: ApiFixture, leader: Leader) -> None:
+    rental = leader.intended().rental
     api.farm.clock.advance(61)
-    Desk(api, "other").hold()
-    assert "leader" in problem(desk.move(rental, reason="too late"), 409)["detail"]
-    assert "leader" in problem(desk.intend(tag=TAG[:-1] + "0"), 409)["detail"]
-    (kept,) = desk.situation().rentals
+    Leader(api, "other").hold()
+    assert "leader" in problem(leader.move(rental, reason="too late"), 409)["detail"]
+    assert "leader" in problem(leader.intend(tag=TAG[:-1] + "0"), 409)["detail"]
+    (kept,) = leader.state().rentals
     assert kept == rental
 
 
 def test_what_was_decided_by_an_older_version_is_refused_and_what_is_said_again_is_not(
-    desk: Desk,
+    leader: Leader,
 ) -> None:
-    rental = desk.intended().rental
+    rental = leader.intended().rental
     change = {"state": S.CREATED, "provider_id": "7", "created_at": 1.0}
-    after = desk.moved(rental, **change)
+    after = leader.moved(rental, **change)
     assert (after.version, after.status.state) == (1, S.CREATED)
-    assert desk.moved(rental, **change) == after, "the answer was lost"
-    assert "version 1" in problem(desk.move(rental, state=S.ENDED), 409)["detail"]
+    assert leader.moved(rental, **change) == after, "the answer was lost"
+    assert "version 1" in problem(leader.move(rental, state=S.ENDED), 409)["detail"]
 
 
 @pytest.mark.parametrize(("before", "after"), [(S.CREATED, S.INTENDED), (S.ENDED, S.CREATED)])
-def test_a_rental_never_goes_back(desk: Desk, before: RentalState, after: RentalState) -> None:
-    rental = desk.moved(desk.intended().rental, state=before, ended_at=2.0)
-    assert "never becomes" in problem(desk.move(rental, state=after), 409)["detail"]
+def test_a_rental_never_goes_back(leader: Leader, before: RentalState, after: RentalState) -> None:
+    rental = leader.moved(leader.intended().rental, state=before, ended_at=2.0)
+    assert "never becomes" in problem(leader.move(rental, state=after), 409)["detail"]
 
 
-def test_an_intent_invites_one_worker_for_each_card(api: ApiFixture, desk: Desk) -> None:
-    lost, told = desk.intended(), desk.intended()
+def test_an_intent_invites_one_worker_for_each_card(api: ApiFixture, leader: Leader) -> None:
+    lost, told = leader.intended(), leader.intended()
     problem(api.post_as_worker("register", lost.token, {"name": "x"}), 422)
     facts = {"name": "x", "gpu": "x", "memory_mib": 24_564, "model_set": "tiny"}
     problem(api.post_as_worker("register", lost.token, facts), 401)
@@ -139,16 +139,16 @@ def test_an_intent_invites_one_worker_for_each_card(api: ApiFixture, desk: Desk)
     ids = [worker["worker_id"] for worker in workers]
     row = api.farm.worker(ids[0])
     assert (row.provider, row.rental_tag, row.price_per_hour) == ("vast", TAG, 0.4)
-    assert {worker.id for worker in desk.situation().workers} == set(ids)
+    assert {worker.id for worker in leader.state().workers} == set(ids)
     assert told.token not in api.get("events").text
-    problem(desk.intend(vram=48), 409)
+    problem(leader.intend(vram=48), 409)
 
 
-def test_who_ends_a_rental_ends_its_workers(api: ApiFixture, desk: Desk) -> None:
-    told = desk.intended()
+def test_who_ends_a_rental_ends_its_workers(api: ApiFixture, leader: Leader) -> None:
+    told = leader.intended()
     worker = joined(api, told.token, "left")
     assert api.post_as_worker("heartbeat", worker["token"]).status_code == 200
-    desk.moved(told.rental, state=S.ENDED, ended_at=5.0)
+    leader.moved(told.rental, state=S.ENDED, ended_at=5.0)
     problem(api.post_as_worker("heartbeat", worker["token"]), 401)
     facts = {"name": "x", "gpu": "x", "memory_mib": 24_564, "model_set": "tiny"}
     problem(api.post_as_worker("register", told.token, facts), 401)
@@ -156,15 +156,15 @@ def test_who_ends_a_rental_ends_its_workers(api: ApiFixture, desk: Desk) -> None
 
 
 def test_a_drained_worker_finishes_what_it_has_and_is_told_to_leave(
-    api: ApiFixture, desk: Desk
+    api: ApiFixture, leader: Leader
 ) -> None:
-    told, farm = desk.intended(), api.farm
+    told, farm = leader.intended(), api.farm
     said = joined(api, told.token, "left")
     job = farm.submit(briefs(2)).job_id
     api.post_as_worker("heartbeat", said["token"])
     worker = farm.worker(said["worker_id"])
     offer = farm.lease(worker, job)
-    assert desk.ask("POST", f"rentals/{TAG}/drain").json()[0]["state"] == "draining"
+    assert leader.ask("POST", f"rentals/{TAG}/drain").json()[0]["state"] == "draining"
     progress = {"shard_id": offer.shard_id, "lease_id": offer.lease_id, "stage": "computing"}
     busy = api.post_as_worker("heartbeat", said["token"], {"shards": [progress]}).json()
     assert (list(busy["leases"]), busy["commands"]) == ([offer.lease_id], [])
@@ -174,7 +174,7 @@ def test_a_drained_worker_finishes_what_it_has_and_is_told_to_leave(
     api.post_as_worker("heartbeat", said["token"], {"draining": True})
     assert api.post_as_worker("leave", said["token"]).status_code == 200
     assert farm.states(job) == {"done": 2}
-    assert desk.situation().workers[0].state == "gone"
+    assert leader.state().workers[0].state == "gone"
 
 
 def test_an_operator_drains_one_worker(api: ApiFixture) -> None:
@@ -187,9 +187,9 @@ def test_an_operator_drains_one_worker(api: ApiFixture) -> None:
 
 
 def test_the_situation_says_what_is_to_be_made_by_when_and_for_how_much(
-    api: ApiFixture, desk: Desk
+    api: ApiFixture, leader: Leader
 ) -> None:
-    farm, told = api.farm, desk.intended()
+    farm, told = api.farm, leader.intended()
     worker = farm.worker(joined(api, told.token, "left")["worker_id"])
     farm.heartbeat(worker)
     now = farm.clock()
@@ -197,7 +197,7 @@ def test_the_situation_says_what_is_to_be_made_by_when_and_for_how_much(
     farm.submit(briefs(2, word="flute", duration=60.4), catalog="lobby", deadline=_in(now, 3600))
     farm.lease(worker, whole.job_id, farm.track_ids(whole.job_id)[:1])
     farm.clock.advance(10)
-    look = desk.situation()
+    look = leader.state()
     (demand,) = look.demands
     assert demand.model_set == "tiny"
     assert sorted((s.duration, s.count) for s in demand.shapes) == [(10, 3), (60.4, 2)]
@@ -212,8 +212,10 @@ def _in(now: float, seconds: float) -> datetime:
     return datetime.fromtimestamp(now + seconds, UTC)
 
 
-def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(api: ApiFixture, desk: Desk) -> None:
-    farm, told = api.farm, desk.intended()
+def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(
+    api: ApiFixture, leader: Leader
+) -> None:
+    farm, told = api.farm, leader.intended()
     worker = farm.worker(joined(api, told.token, "left")["worker_id"])
     farm.heartbeat(worker)
     job = farm.submit(briefs(3)).job_id
@@ -226,66 +228,70 @@ def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(api: ApiFixture, 
     farm.clock.advance(5)
     farm.heartbeat(worker, late)
     farm.clock.advance(5)
-    desk.moved(told.rental, state=S.ENDED, ended_at=farm.clock())
-    (stay,) = [RentalUsage.model_validate(s) for s in desk.ask("GET", "usage?ended_since=0").json()]
+    leader.moved(told.rental, state=S.ENDED, ended_at=farm.clock())
+    (stay,) = [
+        RentalUsage.model_validate(s) for s in leader.ask("GET", "usage?ended_since=0").json()
+    ]
     assert stay.tracks == {job: 1}
     (busy,) = stay.busy
     found = [(s.start - began, s.end - began, s.kept, s.job) for s in busy]
     assert found == [(8, 10, True, job), (10, 20, False, job)]
 
 
-def test_all_stays_are_told_a_few_at_a_time(api: ApiFixture, desk: Desk) -> None:
-    desk.hold()
+def test_all_stays_are_told_a_few_at_a_time(api: ApiFixture, leader: Leader) -> None:
+    leader.hold()
     tags = {f"tf-hotel-{number:016d}" for number in range(2 * USAGE_PAGE + 1)}
     for number, tag in enumerate(sorted(tags)):
-        desk.intend(tag=tag, intended_at=1000 - number // 2)
+        leader.intend(tag=tag, intended_at=1000 - number // 2)
     with FleetClient(api.url, API_KEY) as client:
         told = [stay.rental.tag for stay in client.usage(ended_since=0)]
         assert told == [rental.tag for rental in client.rentals(ended_since=0)]
     assert set(told) == tags
-    (third,) = desk.ask("GET", f"usage?ended_since=0&limit=1&behind={told[1]}").json()
+    (third,) = leader.ask("GET", f"usage?ended_since=0&limit=1&behind={told[1]}").json()
     assert third["rental"]["plan"]["tag"] == told[2]
-    problem(desk.ask("GET", "usage?behind=tf-nowhere"), 404)
+    problem(leader.ask("GET", "usage?behind=tf-nowhere"), 404)
 
 
 @pytest.mark.parametrize("path", ["rentals", "usage"])
 def test_who_may_only_read_learns_no_job_that_machines_were_rented_for(
-    api: ApiFixture, desk: Desk, path: str
+    api: ApiFixture, leader: Leader, path: str
 ) -> None:
-    desk.hold()
-    desk.intend(purpose="job_of_another")
-    assert "job_of_another" in desk.ask("GET", path).text
+    leader.hold()
+    leader.intend(purpose="job_of_another")
+    assert "job_of_another" in leader.ask("GET", path).text
     reader = create_key(api, "reader", Scope.READ).secret
     assert "operate" in problem(api.get(f"fleet/{path}", key=reader), 403)["detail"]
 
 
-def test_nobody_can_be_paid_any_more(api: ApiFixture, desk: Desk) -> None:
+def test_nobody_can_be_paid_any_more(api: ApiFixture, leader: Leader) -> None:
     job = api.farm.submit(briefs(2), budget=1.0).job_id
-    ended = desk.ask("POST", f"jobs/{job}/out-of-budget").json()
+    ended = leader.ask("POST", f"jobs/{job}/out-of-budget").json()
     assert ended["state"] == "out_of_budget"
-    problem(desk.ask("POST", f"jobs/{job}/out-of-budget"), 409)
-    problem(desk.ask("POST", "jobs/job_nobody/out-of-budget"), 404)
+    problem(leader.ask("POST", f"jobs/{job}/out-of-budget"), 409)
+    problem(leader.ask("POST", "jobs/job_nobody/out-of-budget"), 404)
 
 
-UNKNOWN: dict[str, Callable[[Desk], httpx.Response]] = {
-    "drain": lambda desk: desk.ask("POST", "rentals/tf-nobody/drain"),
-    "release": lambda desk: desk.ask("POST", "rentals/tf-nobody/release", {}),
-    "move": lambda desk: desk.move(
-        desk.intended().rental.model_copy(update={"plan": RentalPlan(**desk.plan(tag="tf-nobody"))})
+UNKNOWN: dict[str, Callable[[Leader], httpx.Response]] = {
+    "drain": lambda leader: leader.ask("POST", "rentals/tf-nobody/drain"),
+    "release": lambda leader: leader.ask("POST", "rentals/tf-nobody/release", {}),
+    "move": lambda leader: leader.move(
+        leader.intended().rental.model_copy(
+            update={"plan": RentalPlan(**leader.plan(tag="tf-nobody"))}
+        )
     ),
 }
 
 
 @pytest.mark.parametrize("what", UNKNOWN)
-def test_a_rental_that_nobody_knows(desk: Desk, what: str) -> None:
-    assert "fleet status" in problem(UNKNOWN[what](desk), 404)["detail"]
+def test_a_rental_that_nobody_knows(leader: Leader, what: str) -> None:
+    assert "fleet status" in problem(UNKNOWN[what](leader), 404)["detail"]
 
 
-def test_release_request_is_kept_for_the_next_leader(desk: Desk) -> None:
-    rental = desk.intended().rental
-    desk.ask("POST", f"rentals/{TAG}/release", {"reason": "too loud"})
-    desk.ask("POST", f"rentals/{TAG}/release", {"reason": "again"})
-    assert desk.moved(rental, state=S.CREATED, provider_id="7").release_reason == "too loud"
+def test_release_request_is_kept_for_the_next_leader(leader: Leader) -> None:
+    rental = leader.intended().rental
+    leader.ask("POST", f"rentals/{TAG}/release", {"reason": "too loud"})
+    leader.ask("POST", f"rentals/{TAG}/release", {"reason": "again"})
+    assert leader.moved(rental, state=S.CREATED, provider_id="7").release_reason == "too loud"
     assert RentalStatus(since=1, price_per_hour=1).state is S.INTENDED
 
 
@@ -293,5 +299,5 @@ def test_refusals_are_the_clients_own(api: ApiFixture) -> None:
     with FleetClient(api.url, API_KEY, retry_seconds=0) as client:
         client.acquire_lease("one", 60)
         with pytest.raises(RequestRefused) as refused:
-            client.create_intent(7, RentalPlan(**Desk(api).plan()))
+            client.create_intent(7, RentalPlan(**Leader(api).plan()))
     assert is_stale(refused.value)

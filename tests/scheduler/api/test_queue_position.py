@@ -15,7 +15,7 @@ from trackfarm_scheduler.policy.models import WorkerPool, WorkerView
 SHAPE = TrackShape(10, 8, guided=False)
 
 
-def desk(name: str, ahead: float) -> WorkerView:
+def worker_views(name: str, ahead: float) -> WorkerView:
     return WorkerView(
         id=name,
         queue=name,
@@ -36,7 +36,8 @@ def call(name: str, tracks: int, *, waits: bool = True, kind: str = "tiny") -> O
 
 def test_places_and_times() -> None:
     crew = WorkerPool(
-        [desk("one", 30.0), desk("two", 6.0)], {("cpu", "tiny"): (lambda _: 4.0, 2.0)}
+        [worker_views("one", 30.0), worker_views("two", 6.0)],
+        {("cpu", "tiny"): (lambda _: 4.0, 2.0)},
     )
     waiting = [
         call("made", 1, waits=False),
