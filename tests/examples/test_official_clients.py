@@ -13,7 +13,7 @@ from tests.end_to_end.farm import API_KEY, LocalFarm
 from tests.examples.paths import EXAMPLES
 from tests.servers.presence import require
 
-CLIENTS = Path(__file__).parents[1] / "scheduler" / "dropin" / "clients"
+CLIENTS = Path(__file__).parents[1] / "scheduler" / "acestep_api" / "clients"
 Script = Callable[..., str]
 
 

@@ -9,7 +9,17 @@ import httpx
 
 from trackfarm.client.dual import HasDriver, Mode, StepsOnly, call, stream
 from trackfarm.client.errors import FarmError, was_lost, was_not_sent
-from trackfarm.client.requests import act, ask, content_of, delete, get, parsed_answer, put, segment
+from trackfarm.client.requests import (
+    BLOCK_BYTES,
+    act,
+    ask,
+    content_of,
+    delete,
+    get,
+    parsed_answer,
+    put,
+    segment,
+)
 from trackfarm.client.sansio import Item, Request, RunInThread, Send, Steps, Stream
 from trackfarm.identity import new_id
 from trackfarm.protocol.operator import (
@@ -36,7 +46,6 @@ if TYPE_CHECKING:
     from trackfarm.planning.models import Plan, PlanRequest
 
 PAGE_SIZE = 1_000  # the scheduler's limit
-BLOCK_BYTES = 64 * 1024
 SUBMIT_SECONDS = 900.0  # a million briefs take about 200 s to store
 PROBE_SECONDS = 5.0
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from os import getpid
 
 from trackfarm.client import Client, FarmError
 from trackfarm.embedded.broker import (
@@ -90,7 +89,7 @@ def embedded_farm(
                 is_wanted=lambda: not signals.requested,
                 keep_open=(lock,),
             )
-            address = FarmAddress(plan.url, secrets.api_key, getpid())
+            address = FarmAddress(plan.url, secrets.api_key, os.getpid())
             try:
                 supervisor.start_all(within=START_SECONDS)
                 write_address(plan.home.root, address)
