@@ -89,7 +89,7 @@ def joined(api: ApiFixture, token: str, name: str) -> dict[str, Any]:
     return said
 
 
-def test_one_leads_until_its_term_ends_or_it_resigns(api: ApiFixture, leader: Leader) -> None:
+def test_lease_is_held_until_it_expires_or_is_released(api: ApiFixture, leader: Leader) -> None:
     other = Leader(api, "other")
     first = leader.hold()
     assert (first.holder, first.epoch, first.seconds) == ("one", 1, 60)
@@ -102,7 +102,7 @@ def test_one_leads_until_its_term_ends_or_it_resigns(api: ApiFixture, leader: Le
     assert leader.hold().epoch == 3
 
 
-def test_who_slept_through_its_term_changes_nothing(api: ApiFixture, leader: Leader) -> None:
+def test_lease_that_expired_changes_nothing(api: ApiFixture, leader: Leader) -> None:
     rental = leader.intended().rental
     api.farm.clock.advance(61)
     Leader(api, "other").hold()
@@ -112,9 +112,7 @@ def test_who_slept_through_its_term_changes_nothing(api: ApiFixture, leader: Lea
     assert kept == rental
 
 
-def test_what_was_decided_by_an_older_version_is_refused_and_what_is_said_again_is_not(
-    leader: Leader,
-) -> None:
+def test_move_refuses_an_older_version_but_not_a_repeated_one(leader: Leader) -> None:
     rental = leader.intended().rental
     change = {"state": S.CREATED, "provider_id": "7", "created_at": 1.0}
     after = leader.moved(rental, **change)
@@ -155,9 +153,7 @@ def test_who_ends_a_rental_ends_its_workers(api: ApiFixture, leader: Leader) -> 
     problem(api.post_as_worker("register", worker["token"], facts), 401)
 
 
-def test_a_drained_worker_finishes_what_it_has_and_is_told_to_leave(
-    api: ApiFixture, leader: Leader
-) -> None:
+def test_drain_lets_a_worker_finish_and_leave(api: ApiFixture, leader: Leader) -> None:
     told, farm = leader.intended(), api.farm
     said = joined(api, told.token, "left")
     job = farm.submit(briefs(2)).job_id
@@ -186,9 +182,7 @@ def test_an_operator_drains_one_worker(api: ApiFixture) -> None:
     problem(api.post("workers/worker_nobody/drain"), 404)
 
 
-def test_the_situation_says_what_is_to_be_made_by_when_and_for_how_much(
-    api: ApiFixture, leader: Leader
-) -> None:
+def test_state_has_demand_deadline_and_budget(api: ApiFixture, leader: Leader) -> None:
     farm, told = api.farm, leader.intended()
     worker = farm.worker(joined(api, told.token, "left")["worker_id"])
     farm.heartbeat(worker)
@@ -212,9 +206,7 @@ def _in(now: float, seconds: float) -> datetime:
     return datetime.fromtimestamp(now + seconds, UTC)
 
 
-def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(
-    api: ApiFixture, leader: Leader
-) -> None:
+def test_usage_shows_the_time_of_a_rental_by_use(api: ApiFixture, leader: Leader) -> None:
     farm, told = api.farm, leader.intended()
     worker = farm.worker(joined(api, told.token, "left")["worker_id"])
     farm.heartbeat(worker)
