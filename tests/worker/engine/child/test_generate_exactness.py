@@ -169,7 +169,7 @@ def every_token_counts(patch: pytest.MonkeyPatch) -> None:
         tokens = tokenise(*args)
         return replace(tokens, mask=torch.ones_like(tokens.mask))
 
-    patch.setattr(conditioning, "tokenised", unmasked)
+    patch.setattr(conditioning, "tokenise", unmasked)
 
 
 MUTATIONS: dict[str, Mutation] = {
