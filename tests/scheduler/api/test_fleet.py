@@ -89,7 +89,7 @@ def joined(api: ApiFixture, token: str, name: str) -> dict[str, Any]:
     return said
 
 
-def test_one_leads_until_its_term_ends_or_it_resigns(api: ApiFixture, desk: Desk) -> None:
+def test_lease_has_one_holder_until_it_expires_or_is_released(api: ApiFixture, desk: Desk) -> None:
     other = Desk(api, "other")
     first = desk.hold()
     assert (first.holder, first.epoch, first.seconds) == ("one", 1, 60)
@@ -102,7 +102,7 @@ def test_one_leads_until_its_term_ends_or_it_resigns(api: ApiFixture, desk: Desk
     assert desk.hold().epoch == 3
 
 
-def test_who_slept_through_its_term_changes_nothing(api: ApiFixture, desk: Desk) -> None:
+def test_former_leader_changes_nothing(api: ApiFixture, desk: Desk) -> None:
     rental = desk.intended().rental
     api.farm.clock.advance(61)
     Desk(api, "other").hold()
@@ -112,7 +112,7 @@ def test_who_slept_through_its_term_changes_nothing(api: ApiFixture, desk: Desk)
     assert kept == rental
 
 
-def test_what_was_decided_by_an_older_version_is_refused_and_what_is_said_again_is_not(
+def test_move_refuses_an_older_version_and_accepts_a_repeated_request(
     desk: Desk,
 ) -> None:
     rental = desk.intended().rental
@@ -124,12 +124,14 @@ def test_what_was_decided_by_an_older_version_is_refused_and_what_is_said_again_
 
 
 @pytest.mark.parametrize(("before", "after"), [(S.CREATED, S.INTENDED), (S.ENDED, S.CREATED)])
-def test_a_rental_never_goes_back(desk: Desk, before: RentalState, after: RentalState) -> None:
+def test_move_never_returns_to_an_earlier_state(
+    desk: Desk, before: RentalState, after: RentalState
+) -> None:
     rental = desk.moved(desk.intended().rental, state=before, ended_at=2.0)
     assert "never becomes" in problem(desk.move(rental, state=after), 409)["detail"]
 
 
-def test_an_intent_invites_one_worker_for_each_card(api: ApiFixture, desk: Desk) -> None:
+def test_intent_invites_one_worker_per_gpu(api: ApiFixture, desk: Desk) -> None:
     lost, told = desk.intended(), desk.intended()
     problem(api.post_as_worker("register", lost.token, {"name": "x"}), 422)
     facts = {"name": "x", "gpu": "x", "memory_mib": 24_564, "model_set": "tiny"}
@@ -144,7 +146,7 @@ def test_an_intent_invites_one_worker_for_each_card(api: ApiFixture, desk: Desk)
     problem(desk.intend(vram=48), 409)
 
 
-def test_who_ends_a_rental_ends_its_workers(api: ApiFixture, desk: Desk) -> None:
+def test_ending_a_rental_ends_its_workers(api: ApiFixture, desk: Desk) -> None:
     told = desk.intended()
     worker = joined(api, told.token, "left")
     assert api.post_as_worker("heartbeat", worker["token"]).status_code == 200
@@ -155,9 +157,7 @@ def test_who_ends_a_rental_ends_its_workers(api: ApiFixture, desk: Desk) -> None
     problem(api.post_as_worker("register", worker["token"], facts), 401)
 
 
-def test_a_drained_worker_finishes_what_it_has_and_is_told_to_leave(
-    api: ApiFixture, desk: Desk
-) -> None:
+def test_draining_a_rental_lets_its_worker_finish_and_leave(api: ApiFixture, desk: Desk) -> None:
     told, farm = desk.intended(), api.farm
     said = joined(api, told.token, "left")
     job = farm.submit(briefs(2)).job_id
@@ -177,7 +177,7 @@ def test_a_drained_worker_finishes_what_it_has_and_is_told_to_leave(
     assert desk.situation().workers[0].state == "gone"
 
 
-def test_an_operator_drains_one_worker(api: ApiFixture) -> None:
+def test_draining_a_worker_leaves_the_others(api: ApiFixture) -> None:
     said = api.register_worker()
     api.post_as_worker("heartbeat", said["token"])
     assert api.post(f"workers/{said['worker_id']}/drain").json()["state"] == "draining"
@@ -186,9 +186,7 @@ def test_an_operator_drains_one_worker(api: ApiFixture) -> None:
     problem(api.post("workers/worker_nobody/drain"), 404)
 
 
-def test_the_situation_says_what_is_to_be_made_by_when_and_for_how_much(
-    api: ApiFixture, desk: Desk
-) -> None:
+def test_state_has_demand_deadlines_and_budgets(api: ApiFixture, desk: Desk) -> None:
     farm, told = api.farm, desk.intended()
     worker = farm.worker(joined(api, told.token, "left")["worker_id"])
     farm.heartbeat(worker)
@@ -212,7 +210,7 @@ def _in(now: float, seconds: float) -> datetime:
     return datetime.fromtimestamp(now + seconds, UTC)
 
 
-def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(api: ApiFixture, desk: Desk) -> None:
+def test_usage_shows_the_time_of_a_rental_by_job(api: ApiFixture, desk: Desk) -> None:
     farm, told = api.farm, desk.intended()
     worker = farm.worker(joined(api, told.token, "left")["worker_id"])
     farm.heartbeat(worker)
@@ -234,7 +232,7 @@ def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(api: ApiFixture, 
     assert found == [(8, 10, True, job), (10, 20, False, job)]
 
 
-def test_all_stays_are_told_a_few_at_a_time(api: ApiFixture, desk: Desk) -> None:
+def test_usage_is_listed_in_pages(api: ApiFixture, desk: Desk) -> None:
     desk.hold()
     tags = {f"tf-hotel-{number:016d}" for number in range(2 * USAGE_PAGE + 1)}
     for number, tag in enumerate(sorted(tags)):
@@ -249,9 +247,7 @@ def test_all_stays_are_told_a_few_at_a_time(api: ApiFixture, desk: Desk) -> None
 
 
 @pytest.mark.parametrize("path", ["rentals", "usage"])
-def test_who_may_only_read_learns_no_job_that_machines_were_rented_for(
-    api: ApiFixture, desk: Desk, path: str
-) -> None:
+def test_rentals_are_not_shown_to_readers(api: ApiFixture, desk: Desk, path: str) -> None:
     desk.hold()
     desk.intend(purpose="job_of_another")
     assert "job_of_another" in desk.ask("GET", path).text
@@ -259,7 +255,7 @@ def test_who_may_only_read_learns_no_job_that_machines_were_rented_for(
     assert "operate" in problem(api.get(f"fleet/{path}", key=reader), 403)["detail"]
 
 
-def test_nobody_can_be_paid_any_more(api: ApiFixture, desk: Desk) -> None:
+def test_out_of_budget_ends_a_job(api: ApiFixture, desk: Desk) -> None:
     job = api.farm.submit(briefs(2), budget=1.0).job_id
     ended = desk.ask("POST", f"jobs/{job}/out-of-budget").json()
     assert ended["state"] == "out_of_budget"
@@ -277,11 +273,11 @@ UNKNOWN: dict[str, Callable[[Desk], httpx.Response]] = {
 
 
 @pytest.mark.parametrize("what", UNKNOWN)
-def test_a_rental_that_nobody_knows(desk: Desk, what: str) -> None:
+def test_unknown_rental_is_not_found(desk: Desk, what: str) -> None:
     assert "fleet status" in problem(UNKNOWN[what](desk), 404)["detail"]
 
 
-def test_release_request_is_kept_for_the_next_leader(desk: Desk) -> None:
+def test_release_request_is_kept_for_the_leader(desk: Desk) -> None:
     rental = desk.intended().rental
     desk.ask("POST", f"rentals/{TAG}/release", {"reason": "too loud"})
     desk.ask("POST", f"rentals/{TAG}/release", {"reason": "again"})
@@ -289,7 +285,7 @@ def test_release_request_is_kept_for_the_next_leader(desk: Desk) -> None:
     assert RentalStatus(since=1, price_per_hour=1).state is S.INTENDED
 
 
-def test_refusals_are_the_clients_own(api: ApiFixture) -> None:
+def test_refusals_are_errors_of_the_client(api: ApiFixture) -> None:
     with FleetClient(api.url, API_KEY, retry_seconds=0) as client:
         client.acquire_lease("one", 60)
         with pytest.raises(RequestRefused) as refused:

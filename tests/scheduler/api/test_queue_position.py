@@ -34,7 +34,7 @@ def call(name: str, tracks: int, *, waits: bool = True, kind: str = "tiny") -> O
     return OpenCall(name, waits, kind, tracks, SHAPE)
 
 
-def test_places_and_times() -> None:
+def test_queue_positions_and_times() -> None:
     crew = WorkerPool(
         [desk("one", 30.0), desk("two", 6.0)], {("cpu", "tiny"): (lambda _: 4.0, 2.0)}
     )
@@ -65,5 +65,7 @@ def test_places_and_times() -> None:
         ("acestep-v15-base", ["tiny"], "acestep-v15-base"),
     ],
 )
-def test_the_default_model(chosen: str, served: list[str], default: str) -> None:
+def test_default_model_is_chosen_by_the_operator_or_the_workers(
+    chosen: str, served: list[str], default: str
+) -> None:
     assert default_model(chosen, served) == default

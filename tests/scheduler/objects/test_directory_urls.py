@@ -22,12 +22,12 @@ def judged(
     return verdict(secret, method, key, expires=expires, given=given, filename=filename, now=now)
 
 
-def test_a_right_is_good_until_it_expires() -> None:
+def test_signature_is_valid_until_it_expires() -> None:
     assert judged() is SignatureCheck.GOOD
     assert judged(now=1000) is SignatureCheck.EXPIRED
 
 
-def test_every_part_of_a_right_is_signed() -> None:
+def test_signature_covers_every_part() -> None:
     wrong = (
         judged(secret=b"another secret!!"),
         judged(method="PUT"),
@@ -40,20 +40,20 @@ def test_every_part_of_a_right_is_signed() -> None:
 
 
 @pytest.mark.parametrize("expires", ["", "-1", "1e9", " 1000", "1000\n", "9" * 13, "\u0661\u0660"])
-def test_a_strange_time_is_a_wrong_signature(expires: str) -> None:
+def test_signature_with_an_invalid_time_is_wrong(expires: str) -> None:
     assert judged(expires=expires) is SignatureCheck.WRONG
 
 
 @pytest.mark.parametrize("given", ["", "é", "\udcff", "0"])
-def test_a_strange_signature_is_wrong(given: str) -> None:
+def test_signature_with_other_characters_is_wrong(given: str) -> None:
     assert judged(given=given) is SignatureCheck.WRONG
 
 
-def test_a_wrong_signature_that_expired_is_called_wrong() -> None:
+def test_signature_that_is_wrong_and_expired_is_called_wrong() -> None:
     assert judged(given="0" * 64, now=2000) is SignatureCheck.WRONG
 
 
-def test_no_text_can_be_moved_from_one_part_to_another() -> None:
+def test_signature_keeps_its_parts_apart() -> None:
     rights = [
         ("GET", "a", 1, "b"),
         ("GET", "a", 1, ""),
