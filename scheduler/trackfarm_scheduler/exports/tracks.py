@@ -67,10 +67,10 @@ def each_track(
 def archive(database: Database, objects: ObjectStore, track_range: TrackRange) -> Iterator[bytes]:
     """Yield all finished tracks as a ZIP with a manifest. Files missing in the store are named in
     `missing.txt`. Memory: one byte per track, plus that of `zip_of` per file."""
-    return zip_of(_members(database, objects, track_range))
+    return zip_of(_files(database, objects, track_range))
 
 
-def _members(database: Database, objects: ObjectStore, track_range: TrackRange) -> Iterator[Member]:
+def _files(database: Database, objects: ObjectStore, track_range: TrackRange) -> Iterator[Member]:
     """Yield the files of the archive. Tracks finished meanwhile are left out of both the files and
     the manifest, which are read separately."""
     width, marks, now = (

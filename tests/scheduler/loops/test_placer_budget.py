@@ -24,9 +24,9 @@ def spent(farm: FarmFixture, job_id: str) -> float:
 
 def affordable(farm: FarmFixture, job_id: str) -> float | None:
     with farm.database.read() as session:
-        crew = placement_view.load_worker_pool(session)
+        pool = placement_view.load_worker_pool(session)
         (view,) = placement_view.load_jobs(
-            session, jobs.find(session, job_id), crew, farm.clock(), 99
+            session, jobs.find(session, job_id), pool, farm.clock(), 99
         )
         return view.affordable
 
@@ -34,11 +34,11 @@ def affordable(farm: FarmFixture, job_id: str) -> float | None:
 def place_all(farm: FarmFixture, job_id: str) -> list[ShardOffer]:
     """Offer everything that the placer would offer of a job in one tick."""
     with farm.database.read() as session:
-        crew = placement_view.load_worker_pool(session)
+        pool = placement_view.load_worker_pool(session)
         views = placement_view.load_jobs(
-            session, jobs.find(session, job_id), crew, farm.clock(), 99
+            session, jobs.find(session, job_id), pool, farm.clock(), 99
         )
-        shards = place(views, crew.workers, shard_seconds=60)
+        shards = place(views, pool.workers, shard_seconds=60)
     return [farm.offer(farm.worker(s.worker_id), job_id, s.track_ids) for s in shards]
 
 

@@ -126,21 +126,21 @@ def test_placement_gives_reserved_workers_only_interactive_work(
 
 
 def test_placement_reserves_the_least_busy_workers() -> None:
-    crew = [worker("a", shards=1, ahead=9), worker("b"), worker("c", shards=1, ahead=5)]
+    workers = [worker("a", shards=1, ahead=9), worker("b"), worker("c", shards=1, ahead=5)]
     shards = place(
-        [job("long", tracks(1, 90))], crew, shard_seconds=SHARD_SECONDS, reserved={"vram24": 2}
+        [job("long", tracks(1, 90))], workers, shard_seconds=SHARD_SECONDS, reserved={"vram24": 2}
     )
     assert {s.worker_id for s in shards} == {"a"}
     quick = job("quick", tracks(100, 1), about=job_priority(lane=Lane.INTERACTIVE))
-    shards = place([quick], crew, shard_seconds=SHARD_SECONDS, reserved={"vram24": 2})
+    shards = place([quick], workers, shard_seconds=SHARD_SECONDS, reserved={"vram24": 2})
     assert [s.worker_id for s in shards] == ["b"]
 
 
 def test_placement_does_not_wait_for_a_reserved_worker() -> None:
     """The only free worker failed the track, and the other is kept for the interactive lane."""
     failed = [replace(tracks(1, 1)[0], avoid=frozenset({"b"}))]
-    crew = [worker("a"), worker("b", ahead=1)]
-    shards = place([job("j", failed)], crew, shard_seconds=60, reserved={"vram24": 1})
+    workers = [worker("a"), worker("b", ahead=1)]
+    shards = place([job("j", failed)], workers, shard_seconds=60, reserved={"vram24": 1})
     assert [s.worker_id for s in shards] == ["b"]
 
 
@@ -161,8 +161,8 @@ def test_placement_gives_a_lower_priority_what_the_higher_cannot_use() -> None:
 
 def test_placement_fills_smaller_gpus_first() -> None:
     jobs = [job("mixed", tracks(1, 1, vram=4) + tracks(2, 1, vram=80))]
-    crew = [worker("big", vram=80), worker("small", vram=24)]
-    shards = place(jobs, crew, shard_seconds=SHARD_SECONDS)
+    workers = [worker("big", vram=80), worker("small", vram=24)]
+    shards = place(jobs, workers, shard_seconds=SHARD_SECONDS)
     assert {s.worker_id: s.track_ids for s in shards} == {"small": (1,), "big": (2,)}
 
 
@@ -173,8 +173,8 @@ def test_placement_gives_a_large_gpu_first_what_only_it_can_make() -> None:
 
 
 def test_placement_serves_idle_workers_first() -> None:
-    crew = [worker("a", shards=1), worker("b")]
-    shards = place([job("few", tracks(1, 2, duration=100))], crew, shard_seconds=1)
+    workers = [worker("a", shards=1), worker("b")]
+    shards = place([job("few", tracks(1, 2, duration=100))], workers, shard_seconds=1)
     assert [s.worker_id for s in shards] == ["b", "a"]
 
 
@@ -191,16 +191,18 @@ def previously_leased(first: int, number: int) -> list[WaitingTrack]:
 def test_placement_gives_previously_leased_tracks_to_full_workers() -> None:
     """It goes to the workers that finish soonest, one shard each."""
     view = job("j", [*tracks(1, 9), *previously_leased(20, 3)])
-    crew = [worker(name, shards=SHARDS_AHEAD, ahead=ahead) for name, ahead in (("a", 9), ("b", 5))]
-    shards = place([view], crew, shard_seconds=1)
+    workers = [
+        worker(name, shards=SHARDS_AHEAD, ahead=ahead) for name, ahead in (("a", 9), ("b", 5))
+    ]
+    shards = place([view], workers, shard_seconds=1)
     assert [(s.worker_id, s.track_ids) for s in shards] == [("b", (20,)), ("a", (21,))]
     even_fuller = [worker("c", shards=SHARDS_AHEAD + 1)]
     assert place([view], even_fuller, shard_seconds=1) == []
 
 
 def test_placement_prefers_a_free_place_to_a_full_worker() -> None:
-    crew = [worker("a", shards=SHARDS_AHEAD), worker("b", shards=1, ahead=50)]
-    shards = place([job("j", previously_leased(1, 1))], crew, shard_seconds=60)
+    workers = [worker("a", shards=SHARDS_AHEAD), worker("b", shards=1, ahead=50)]
+    shards = place([job("j", previously_leased(1, 1))], workers, shard_seconds=60)
     assert [s.worker_id for s in shards] == ["b"]
 
 
@@ -220,8 +222,8 @@ def test_placement_respects_the_limit_of_shards(
 
 
 def test_placement_skips_idle_workers_that_are_unsuitable() -> None:
-    crew = [*(worker(f"small{i}", vram=4) for i in range(9)), worker("big", vram=80, shards=1)]
-    shards = place([job("j", tracks(1, 9, vram=80))], crew, shard_seconds=60, limit=1)
+    workers = [*(worker(f"small{i}", vram=4) for i in range(9)), worker("big", vram=80, shards=1)]
+    shards = place([job("j", tracks(1, 9, vram=80))], workers, shard_seconds=60, limit=1)
     assert [s.worker_id for s in shards] == ["big"]
 
 
@@ -229,9 +231,9 @@ def test_placement_shrinks_shards_towards_the_end() -> None:
     """Drained one shard at a time, the sizes never grow and the last are single tracks."""
     remaining = tracks(1, 400)
     sizes: list[int] = []
-    crew = [worker(str(i)) for i in range(4)]
+    workers = [worker(str(i)) for i in range(4)]
     while remaining:
-        first, *_ = place([job("j", remaining)], crew, shard_seconds=SHARD_SECONDS)
+        first, *_ = place([job("j", remaining)], workers, shard_seconds=SHARD_SECONDS)
         sizes.append(len(first.track_ids))
         remaining = [t for t in remaining if t.id not in first.track_ids]
     assert sizes[0] > 10
@@ -240,13 +242,13 @@ def test_placement_shrinks_shards_towards_the_end() -> None:
 
 
 def test_placement_counts_tracks_beyond_the_window() -> None:
-    crew = [worker("a"), worker("b")]
+    workers = [worker("a"), worker("b")]
     sizes = [
-        len(place([view], crew, shard_seconds=1e9)[0].track_ids)
+        len(place([view], workers, shard_seconds=1e9)[0].track_ids)
         for view in (job("j", tracks(1, 20)), job("j", tracks(1, 20), beyond=20_000))
     ]
     assert sizes == [5, 5], "with more tracks than loaded, every worker with room gets a share"
-    shards = place([job("j", tracks(1, 20), beyond=20_000)], crew[:1], shard_seconds=1e9)
+    shards = place([job("j", tracks(1, 20), beyond=20_000)], workers[:1], shard_seconds=1e9)
     assert [len(s.track_ids) for s in shards] == [10, 10]
 
 
@@ -262,10 +264,10 @@ def test_placement_gives_a_long_track_a_shard_of_its_own() -> None:
 def test_placement_spends_the_budget_on_a_long_track(lane: Lane) -> None:
     """A first track much longer than the mean is no reason to wait, only its price is."""
     waiting = [*tracks(1, 1, duration=600), *tracks(2, 60, duration=10)]
-    crew = [worker("w", price=3.6)]  # 60 s and 0.06 dollars for the long one
+    workers = [worker("w", price=3.6)]  # 60 s and 0.06 dollars for the long one
     for money, first in ((0.07, (1,)), (0.05, ())):
         view = job("j", waiting, about=job_priority(lane=lane), money=money)
-        shards = place([view], crew, shard_seconds=10)
+        shards = place([view], workers, shard_seconds=10)
         assert [s.track_ids for s in shards][:1] == [first] * bool(first)
 
 

@@ -75,7 +75,7 @@ def test_weight_doubles_with_ten_points() -> None:
 
 def shares(jobs: list[JobView], *, ticks: int, workers: int = 8) -> dict[str, float]:
     """Return the share of farm seconds per job when every worker always has the next shard."""
-    crew = [worker(f"w{i}", shards=1) for i in range(workers)]
+    pool = [worker(f"w{i}", shards=1) for i in range(workers)]
     running: deque[tuple[str, float]] = deque()
     seconds_by_job = Counter[str]()
     for _ in range(ticks):
@@ -85,7 +85,7 @@ def shares(jobs: list[JobView], *, ticks: int, workers: int = 8) -> dict[str, fl
         views = [
             replace(j, priority=replace(j.priority, in_flight_seconds=loads[j.id])) for j in jobs
         ]
-        for shard in place(views, crew, shard_seconds=20.0):
+        for shard in place(views, pool, shard_seconds=20.0):
             running.append((shard.job_id, shard.expected_seconds))
             seconds_by_job[shard.job_id] += shard.expected_seconds  # type: ignore[assignment]
         while len(running) > 2 * workers:

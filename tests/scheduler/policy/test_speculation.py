@@ -58,8 +58,8 @@ def test_copy_must_have_an_advantage(left: float, late: float, silent: bool, wor
 def test_copy_pairs_the_slowest_straggler_with_the_fastest_worker() -> None:
     slow, slower = straggler("a", left=50), straggler("b", first=10, left=90)
     silent = straggler("c", first=20, left=1, silent=True)
-    crew = [worker("x", rate=0.3), worker("y", rate=0.1), worker("z", rate=0.2)]
-    shards = plan_copies([slow, slower, silent], crew)
+    workers = [worker("x", rate=0.3), worker("y", rate=0.1), worker("z", rate=0.2)]
+    shards = plan_copies([slow, slower, silent], workers)
     assert [(s.worker_id, s.track_ids[0]) for s in shards] == [("y", 22), ("z", 12), ("x", 3)]
 
 

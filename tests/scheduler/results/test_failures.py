@@ -34,26 +34,26 @@ def test_failure_on_a_single_worker_is_final_the_third_time(farm: FarmFixture, j
 def test_failure_on_three_workers_is_final_until_the_job_is_retried(
     farm: FarmFixture, job_id: str
 ) -> None:
-    crew, first = [farm.join(str(i)) for i in range(4)], farm.track_ids(job_id)[0]
-    for worker in crew[:3]:
+    workers, first = [farm.join(str(i)) for i in range(4)], farm.track_ids(job_id)[0]
+    for worker in workers[:3]:
         assert farm.track(first).state == "pending"
         offer = farm.lease(worker, job_id, [first])
         farm.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
     assert farm.track(first).error == "silent: it broke (it failed on 3 workers)"
     farm.change(job_id, jobs.retry)
-    for worker in (crew[3], crew[0]):
+    for worker in (workers[3], workers[0]):
         offer = farm.lease(worker, job_id, [first])
         farm.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
         assert farm.track(first).state == "pending", "its failures are reset"
 
 
 def test_failure_is_final_after_three_crashes(farm: FarmFixture, job_id: str) -> None:
-    crew, first = [farm.join(str(i)) for i in range(2)], farm.track_ids(job_id)[0]
+    workers, first = [farm.join(str(i)) for i in range(2)], farm.track_ids(job_id)[0]
     for number, kind in enumerate(
         [FailureKind.ENGINE_DIED, FailureKind.ENGINE_HUNG, FailureKind.ENGINE_DIED]
     ):
-        offer = farm.lease(crew[number % 2], job_id, [first])
-        farm.report(crew[number % 2], offer, failed=[failure(first, kind)])
+        offer = farm.lease(workers[number % 2], job_id, [first])
+        farm.report(workers[number % 2], offer, failed=[failure(first, kind)])
         assert farm.track(first).crashes == number + 1
     assert farm.track(first).error == "engine_died: it broke (it crashed the engine 3 times)"
 

@@ -142,11 +142,11 @@ def test_quarantine_forgives_failures_of_a_worker_that_left(
 
 
 def test_quarantine_spares_workers_that_failed_a_bad_track(farm: FarmFixture, job_id: str) -> None:
-    crew = [farm.join(str(i)) for i in range(4)]
+    fleet = [farm.join(str(i)) for i in range(4)]
     poisoned, *rest = farm.track_ids(job_id)
-    for worker in crew[:3]:
+    for worker in fleet[:3]:
         fail(farm, worker, job_id, poisoned)
-    for worker, track_id in zip(crew, rest, strict=False):
+    for worker, track_id in zip(fleet, rest, strict=False):
         make(farm, worker, job_id, track_id)
     assert farm.track(poisoned).state == "failed"
     assert [w.strikes for w in farm.rows(WorkerRow)] == [0] * 4
