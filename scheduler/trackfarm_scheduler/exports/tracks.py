@@ -114,8 +114,8 @@ def _csv(columns: Sequence[str], rows: Iterable[dict[str, object]]) -> Iterator[
     for record in rows:
         lines.add(record)
         if lines.is_long:
-            yield lines.taken()
-    if rest := lines.taken():
+            yield lines.drain()
+    if rest := lines.drain():
         yield rest
 
 
@@ -149,7 +149,7 @@ class _Lines:
     def is_long(self) -> bool:
         return self._text.tell() > 64 * 1024
 
-    def taken(self) -> bytes:
+    def drain(self) -> bytes:
         text = self._text.getvalue()
         self._text.seek(0)
         self._text.truncate()
