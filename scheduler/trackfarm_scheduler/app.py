@@ -47,7 +47,7 @@ def assemble(settings: SchedulerSettings) -> tuple[Services, list[Loop]]:
     """
     database = Database(
         settings.database_url.get_secret_value(),
-        on_commit=event_log.tell,
+        on_commit=event_log.log_events,
         ca_file=settings.ca_file,
     )
     database.migrate()
@@ -223,5 +223,5 @@ def _open_users(url: str, settings: SchedulerSettings) -> BrokerUsers | None:
     users.close()
     if not settings.insecure:
         raise ClientSettingsError(fault)
-    log.warning("broker_credentials_shared", why=fault)
+    log.warning("broker_credentials_shared", reason=fault)
     return None

@@ -11,23 +11,23 @@ log = structlog.get_logger("trackfarm_scheduler.events")
 QUIET = frozenset({"track_done", "shard_offered", "shard_claimed", "shard_finished"})
 
 
-def tell(happenings: Sequence[JournalEvent]) -> None:
+def log_events(events: Sequence[JournalEvent]) -> None:
     """Log each event as one line; frequent kinds at debug level."""
-    notable = [happening for happening in happenings if happening.kind not in QUIET]
-    for happening in notable:
-        log.info(happening.kind, **_fields(happening))
-    if len(notable) < len(happenings) and log.is_enabled_for(logging.DEBUG):
-        for happening in happenings:
-            if happening.kind in QUIET:
-                log.debug(happening.kind, **_fields(happening))
+    notable = [event for event in events if event.kind not in QUIET]
+    for event in notable:
+        log.info(event.kind, **_fields(event))
+    if len(notable) < len(events) and log.is_enabled_for(logging.DEBUG):
+        for event in events:
+            if event.kind in QUIET:
+                log.debug(event.kind, **_fields(event))
 
 
-def _fields(happening: JournalEvent) -> dict[str, object]:
+def _fields(event: JournalEvent) -> dict[str, object]:
     ids = {
-        "job": happening.job_id,
-        "track": happening.track_id,
-        "shard": happening.shard_id,
-        "lease": happening.lease_id,
-        "worker": happening.worker_id,
+        "job": event.job_id,
+        "track": event.track_id,
+        "shard": event.shard_id,
+        "lease": event.lease_id,
+        "worker": event.worker_id,
     }
-    return {name: value for name, value in ids.items() if value is not None} | dict(happening.data)
+    return {name: value for name, value in ids.items() if value is not None} | dict(event.data)

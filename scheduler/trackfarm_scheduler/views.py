@@ -141,10 +141,10 @@ def audit_view(row: AuditRow) -> AuditEntry:
 
 
 def worker_views(
-    session: Session, found: Sequence[WorkerRow], now: float
+    session: Session, rows: Sequence[WorkerRow], now: float
 ) -> list[operator_api.WorkerInfo]:
     shards = leases.count_live_by_worker(session)
-    return [worker_view(w, shards.get(w.id, 0), now) for w in found]
+    return [worker_view(row, shards.get(row.id, 0), now) for row in rows]
 
 
 def worker_view(row: WorkerRow, shards: int, now: float) -> operator_api.WorkerInfo:

@@ -29,7 +29,7 @@ def check(session: Session) -> None:
     _tracks_and_leases(session)
     _artifacts(session)
     _jobs_and_owners(session)
-    _tallies(session)
+    _totals(session)
 
 
 def _all(session: Session, table: type[SQLModel]) -> list[SQLModel]:
@@ -123,15 +123,17 @@ def _jobs_and_owners(session: Session) -> None:
         assert link.shared == (track.job_id != link.job_id)
         job = jobs[link.job_id]
         if job.sealed_at is not None and job.state in IN_PROGRESS and track.state in OPEN:
-            maker = jobs[track.job_id]
-            assert maker.state in IN_PROGRESS, f"{job.id} waits for a track that no job will make"
+            owner_job = jobs[track.job_id]
+            assert owner_job.state in IN_PROGRESS, (
+                f"{job.id} waits for a track that no job will make"
+            )
     for track in tracks.values():
         assert track.id in linked, "a track belongs to no job"
         if jobs[track.job_id].state in (JobState.CANCELLED, JobState.FAILED):
             assert track.state not in OPEN, "an ended job still makes a track"
 
 
-def _tallies(session: Session) -> None:
+def _totals(session: Session) -> None:
     totals = Counter[str]()
     for name, labels, value in events.list_counters(session):
         totals[f"{name}:{labels['outcome']}" if "outcome" in labels else name] += value  # type: ignore[assignment]

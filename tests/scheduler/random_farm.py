@@ -8,7 +8,7 @@ from sqlmodel import col
 
 from tests.scheduler import invariants
 from tests.scheduler.farm_fixture import LEASE_SECONDS, URL_SECONDS, failure
-from tests.scheduler.random_steps import BUSY, CREW, STEPS, Hold, Step, one_of
+from tests.scheduler.random_steps import NEEDS_WORK, STEPS, WORKERS, Hold, Step, pick_one
 from tests.scheduler.random_two_schedulers import TRACKS, TwoSchedulerFarm
 from trackfarm.protocol.operator import TrackState, WorkerState
 from trackfarm.protocol.worker import FailureKind, ReleaseReason, ReportVerdict, TrackDone
@@ -27,30 +27,30 @@ class RandomFarm(TwoSchedulerFarm):
     times."""
 
     @initialize()
-    def open_the_farm(self) -> None:
+    def start_with_work(self) -> None:
         self.jobs = [self.submit(0), self.submit(1)]
-        self.workers = [self.join(number) for number in range(CREW)]
+        self.workers = [self.join(number) for number in range(WORKERS)]
         self.dispatch()
 
-    @rule(what=STEPS)
-    def go(self, what: Step) -> None:
-        name, drawn = what
-        if name in BUSY and not self._holds():
+    @rule(step=STEPS)
+    def take_step(self, step: Step) -> None:
+        name, arguments = step
+        if name in NEEDS_WORK and not self._holds():
             self.dispatch()
-        getattr(self, name)(**drawn)
+        getattr(self, name)(**arguments)
 
     # Worker actions
 
-    def claim(self, pick: int, who: int | None) -> None:
+    def claim(self, choice: int, worker_index: int | None) -> None:
         """Claim an offer as its own worker, or as any other."""
-        for offer in one_of(self.offers, pick):
-            self._claim(offer, who)
+        for offer in pick_one(self.offers, choice):
+            self._claim(offer, worker_index)
 
-    def _claim(self, offer: ShardOffer, who: int | None) -> None:
+    def _claim(self, offer: ShardOffer, worker_index: int | None) -> None:
         queues = [worker.queue for worker in self.workers]
-        if who is None and offer.queue not in queues:
+        if worker_index is None and offer.queue not in queues:
             return
-        caller = self.workers[queues.index(offer.queue) if who is None else who]
+        caller = self.workers[queues.index(offer.queue) if worker_index is None else worker_index]
         if self._may_claim(offer, caller):
             assert caller.queue == offer.queue, "it was offered to another worker"
             self.farm.claim(caller, offer)
@@ -68,12 +68,12 @@ class RandomFarm(TwoSchedulerFarm):
 
     def _holds(self) -> list[Hold]:
         """Return the live leases of workers that are still here, oldest first."""
-        crew = {worker.id: number for number, worker in enumerate(self.workers)}
+        number_of = {worker.id: number for number, worker in enumerate(self.workers)}
         live = self.farm.rows(LeaseRow, col(LeaseRow.state) == LeaseState.LIVE)
         return [
-            (crew[lease.worker_id], ShardOffer(lease.queue, lease.shard_id, lease.id))
+            (number_of[lease.worker_id], ShardOffer(lease.queue, lease.shard_id, lease.id))
             for lease in sorted(live, key=lambda lease: lease.claimed_at or 0)
-            if lease.worker_id in crew
+            if lease.worker_id in number_of
         ]
 
     def work_on(self, seconds: float) -> None:
@@ -82,52 +82,54 @@ class RandomFarm(TwoSchedulerFarm):
         holds = self._holds()
         for number, worker in enumerate(self.workers):
             live = self.farm.heartbeat(worker, *[offer for _, offer in holds])
-            assert live == {o.lease_id for who, o in holds if who == number}
+            assert live == {o.lease_id for worker_index, o in holds if worker_index == number}
         self.pass_time(seconds)
 
-    def drain(self, who: int) -> None:
-        self.farm.heartbeat(self.workers[who], draining=True)
+    def drain(self, worker_index: int) -> None:
+        self.farm.heartbeat(self.workers[worker_index], draining=True)
 
-    def make(self, pick: int) -> None:
+    def make(self, choice: int) -> None:
         """Upload results that are not reported yet, and may be late then."""
-        for who, offer in one_of(self._holds(), pick):
+        for worker_index, offer in pick_one(self._holds(), choice):
             ids = self._open_under(offer)
-            self.results += [(who, offer, self.farm.upload(offer, i)) for i in ids]
+            self.results += [(worker_index, offer, self.farm.upload(offer, i)) for i in ids]
 
     def _open_under(self, offer: ShardOffer) -> list[int]:
         return [a.track_id for a in self.farm.attempts(offer) if a.state == AttemptState.OPEN]
 
-    def report(self, pick: int, who: int | None, spoil: bool) -> None:
+    def report(self, choice: int, worker_index: int | None, spoil: bool) -> None:
         """Report late, twice, as another worker, or with an object corrupted since its upload."""
-        for holder, offer, done in one_of(self.results, pick):
+        for holder, offer, done in pick_one(self.results, choice):
             if spoil and self.farm.track(done.track_id).state != TrackState.DONE:
                 self.farm.objects.content[done.object_key] = b"spoilt"
-            self._deliver(holder if who is None else who, holder, offer, [done])
+            self._deliver(holder if worker_index is None else worker_index, holder, offer, [done])
 
-    def report_late(self, pick: int) -> None:
+    def report_late(self, choice: int) -> None:
         """Let a lease expire and its tracks go to others, then report its results."""
-        for who, offer in one_of(self._holds(), pick):
-            made = [self.farm.upload(offer, i) for i in self._open_under(offer)]
+        for worker_index, offer in pick_one(self._holds(), choice):
+            done = [self.farm.upload(offer, i) for i in self._open_under(offer)]
             while offer in [held for _, held in self._holds()]:
                 for worker in self.workers:
                     self.farm.heartbeat(worker)
                 self.pass_time(LEASE_SECONDS / 2)
             self.dispatch()
-            self._deliver(who, who, offer, made)
+            self._deliver(worker_index, worker_index, offer, done)
 
-    def pass_off(self, pick: int, other: int) -> None:
+    def pass_off(self, choice: int, other: int) -> None:
         """Report one track with the object of another."""
         for (holder, offer, done), (_, _, false) in zip(
-            one_of(self.results, pick), one_of(self.results, other), strict=True
+            pick_one(self.results, choice), pick_one(self.results, other), strict=True
         ):
-            lie = done.model_copy(update={"object_key": false.object_key})
-            self._deliver(holder, holder, offer, [lie])
+            false_result = done.model_copy(update={"object_key": false.object_key})
+            self._deliver(holder, holder, offer, [false_result])
 
-    def finish(self, pick: int) -> None:
+    def finish(self, choice: int) -> None:
         """Report all open tracks of a lease as done."""
-        for who, offer in one_of(self._holds(), pick):
+        for worker_index, offer in pick_one(self._holds(), choice):
             ids = self._open_under(offer)
-            self._deliver(who, who, offer, [self.farm.upload(offer, i) for i in ids])
+            self._deliver(
+                worker_index, worker_index, offer, [self.farm.upload(offer, i) for i in ids]
+            )
 
     def _deliver(self, by: int, holder: int, offer: ShardOffer, done: Sequence[TrackDone]) -> None:
         (lease,) = self.farm.rows(LeaseRow, col(LeaseRow.id) == offer.lease_id)
@@ -138,26 +140,28 @@ class RandomFarm(TwoSchedulerFarm):
                 number = self.committed.get(verdict.track_id, 0)
                 self.committed[verdict.track_id] = number + 1
 
-    def fail(self, pick: int, kind: FailureKind, all_of_it: bool) -> None:
-        for who, offer in one_of(self._holds(), pick):
+    def fail(self, choice: int, kind: FailureKind, all_of_it: bool) -> None:
+        for worker_index, offer in pick_one(self._holds(), choice):
             ids = [a.track_id for a in self.farm.attempts(offer)]
             failed = ids if all_of_it else ids[:1]
-            reporter = self.workers[who]
+            reporter = self.workers[worker_index]
             self.farm.report(reporter, offer, failed=[failure(i, kind) for i in failed])
 
-    def release(self, pick: int, all_of_it: bool) -> None:
-        for _, offer in one_of(self._holds(), pick):
+    def release(self, choice: int, all_of_it: bool) -> None:
+        for _, offer in pick_one(self._holds(), choice):
             ids = [a.track_id for a in self.farm.attempts(offer)]
             with self.database.write() as session:
                 lease = leases.get(session, offer.lease_id)
                 assert lease is not None
-                some = ids if all_of_it else ids[:1]
-                leases.release(session, lease, some, ReleaseReason.STOPPED, self.farm.clock())
+                returned_ids = ids if all_of_it else ids[:1]
+                leases.release(
+                    session, lease, returned_ids, ReleaseReason.STOPPED, self.farm.clock()
+                )
 
-    def swap(self, pick: int) -> None:
+    def swap(self, choice: int) -> None:
         """Replace the object of a committed artifact, which the artifact verifier detects."""
         loose = [a for a in self.farm.artifacts() if a.verified_at is None]
-        for artifact in one_of(loose, pick):
+        for artifact in pick_one(loose, choice):
             self.farm.objects.content[artifact.object_key] = b"another"
             self.farm.clock.advance(URL_SECONDS + 1)
             self.leader.artifact_verifier.tick()
@@ -181,7 +185,7 @@ class RandomFarm(TwoSchedulerFarm):
         self.ask(1 - job, jobs.cancel)
 
     @invariant()
-    def check_job_costs(self) -> None:
+    def invariants_hold(self) -> None:
         with self.database.read() as session:
             invariants.check(session)
         stored = set(self.farm.objects.content)

@@ -10,7 +10,7 @@ from sqlmodel import col
 
 from tests.scheduler import invariants
 from tests.scheduler.farm_fixture import FarmFixture, briefs
-from tests.scheduler.random_steps import Result, one_of
+from tests.scheduler.random_steps import Result, pick_one
 from tests.scheduler.scheduler_loops import Scheduler
 from trackfarm.protocol.operator import TrackState
 from trackfarm_scheduler.db import jobs, leases, pending, workers
@@ -58,10 +58,12 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
     def join(self, number: int) -> WorkerRow:
         return self.farm.join(str(number), price_per_hour=3.6)
 
-    def leave_and_join(self, who: int) -> None:
+    def leave_and_join(self, worker_index: int) -> None:
         with self.database.write() as session:
-            workers.leave(session, self.workers[who].id, self.farm.clock(), reason="drained")
-        self.workers[who] = self.join(who)
+            workers.leave(
+                session, self.workers[worker_index].id, self.farm.clock(), reason="drained"
+            )
+        self.workers[worker_index] = self.join(worker_index)
 
     def submit_again(self, job: int) -> None:
         self.jobs[job] = self.submit(job)
@@ -100,7 +102,7 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
             self.leader.leadership.require(session)
             return self.leader.placer._store(session, decided, now)
 
-    def offer(self, job: int, number: int, who: int) -> None:
+    def offer(self, job: int, number: int, worker_index: int) -> None:
         with self.database.read() as session:
             moving = {j.id for j in jobs.list_in_state(session, list(invariants.IN_PROGRESS))}
             now = self.farm.clock()
@@ -108,19 +110,19 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
         if self.jobs[job] not in moving or not waiting:
             return
         ids = [t.id for t in waiting]
-        offer = self.farm.try_offer(self.workers[who], self.jobs[job], ids)
-        assert offer or not self._is_live(who), "no other action takes tracks here"
+        offer = self.farm.try_offer(self.workers[worker_index], self.jobs[job], ids)
+        assert offer or not self._is_live(worker_index), "no other action takes tracks here"
         self.offers += [offer] if offer else []
 
-    def _is_live(self, who: int) -> bool:
-        return self.farm.worker(self.workers[who].id).state in LIVE_STATES
+    def _is_live(self, worker_index: int) -> bool:
+        return self.farm.worker(self.workers[worker_index].id).state in LIVE_STATES
 
-    def race(self, job: int, who: int) -> None:
+    def race(self, job: int, worker_index: int) -> None:
         """Lease tracks of another worker a second time."""
-        ids = self._loose(self.jobs[job], self.workers[who])
-        offer = self.farm.try_offer(self.workers[who], self.jobs[job], ids, race=True)
+        ids = self._loose(self.jobs[job], self.workers[worker_index])
+        offer = self.farm.try_offer(self.workers[worker_index], self.jobs[job], ids, race=True)
         if offer is not None:
-            self.farm.claim(self.workers[who], offer)
+            self.farm.claim(self.workers[worker_index], offer)
 
     def _loose(self, job_id: str, rival: WorkerRow) -> list[int]:
         """Return tracks in progress under exactly one lease, other than the rival's."""
@@ -130,17 +132,21 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
             i: [queues[a.lease_id] for a in opened if a.track_id == i]
             for i in self.farm.owned_tracks(job_id, TrackState.LEASED)
         }
-        return [i for i, lanes in at.items() if len(lanes) == 1 and rival.queue not in lanes]
+        return [
+            i
+            for i, queues_of_track in at.items()
+            if len(queues_of_track) == 1 and rival.queue not in queues_of_track
+        ]
 
     def pass_time(self, seconds: float) -> None:
         self.farm.clock.advance(seconds)
-        before = self._deeds()
+        before = self._actions()
         self.other.tick()
-        assert self._deeds() == before, "the scheduler that does not lead acted"
+        assert self._actions() == before, "the scheduler that does not lead acted"
         self.leader.tick()
         self.leader.orphan_cleaner.tick()
 
-    def _deeds(self) -> tuple[int, list[str]]:
+    def _actions(self) -> tuple[int, list[str]]:
         ended = self.farm.count(LeaseRow, col(LeaseRow.state) == LeaseState.ENDED)
         return ended, [job.state for job in self.farm.rows(JobRow)]
 
@@ -155,9 +161,9 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
         self.farm.clock.advance(1000)
         self.leader.rescuer.recover()
 
-    def lose_the_message(self, pick: int) -> None:
+    def lose_the_message(self, choice: int) -> None:
         """End an unclaimed offer, as the rescuer does when its message has left the queue."""
-        for offer in one_of(self.offers, pick):
+        for offer in pick_one(self.offers, choice):
             self._lose(offer)
 
     def _lose(self, offer: ShardOffer) -> None:

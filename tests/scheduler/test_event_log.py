@@ -11,7 +11,7 @@ DONE = JournalEvent(at=2.0, kind="track_done", job_id="job_1", track_id=7)
 
 def test_event_log_has_the_ids_and_the_data_of_an_event() -> None:
     with capture_logs() as lines:
-        event_log.tell([LOST])
+        event_log.log_events([LOST])
     assert lines == [
         {
             "event": "worker_lost",
@@ -24,7 +24,7 @@ def test_event_log_has_the_ids_and_the_data_of_an_event() -> None:
 
 def test_event_log_has_frequent_events_only_at_debug_level() -> None:
     with capture_logs() as lines:
-        event_log.tell([DONE, LOST])
+        event_log.log_events([DONE, LOST])
     assert [(line["event"], line["log_level"]) for line in lines] == [
         ("worker_lost", "info"),
         ("track_done", "debug"),

@@ -21,7 +21,7 @@ def plan_of(farm: FarmFixture, job_id: str) -> Plan | None:
         return job_plan.plan_of(session, session.get_one(JobRow, job_id), load_prices({}))
 
 
-def test_a_plan_is_for_what_waits_on_who_is_here(sqlite_farm: FarmFixture) -> None:
+def test_plan_is_for_pending_tracks_on_live_workers(sqlite_farm: FarmFixture) -> None:
     farm = sqlite_farm
     for price in (0.0, 1.0):
         farm.join(price_per_hour=price)
@@ -41,21 +41,21 @@ def test_a_plan_is_for_what_waits_on_who_is_here(sqlite_farm: FarmFixture) -> No
     assert plan.eta_seconds.expected >= 3 * track_seconds / 3
 
 
-def test_what_has_nothing_to_make_has_no_plan(sqlite_farm: FarmFixture) -> None:
+def test_plan_is_missing_without_pending_tracks(sqlite_farm: FarmFixture) -> None:
     worker = sqlite_farm.join()
     job_id = sqlite_farm.submit(briefs(2)).job_id
     sqlite_farm.finish(worker, sqlite_farm.lease(worker, job_id))
     assert plan_of(sqlite_farm, job_id) is None
 
 
-def test_a_plan_without_workers_says_so(sqlite_farm: FarmFixture) -> None:
+def test_plan_says_when_no_worker_serves_the_model_set(sqlite_farm: FarmFixture) -> None:
     plan = plan_of(sqlite_farm, sqlite_farm.submit(briefs(2)).job_id)
     assert plan is not None
     assert plan.eta_seconds is None
     assert "no worker serves tiny" in plan.unfit[0].reason
 
 
-def test_a_plan_is_held_to_the_limits_of_its_job(sqlite_farm: FarmFixture) -> None:
+def test_plan_is_judged_by_the_limits_of_its_job(sqlite_farm: FarmFixture) -> None:
     sqlite_farm.join(price_per_hour=1.0)
     soon = datetime.fromtimestamp(sqlite_farm.clock() + 3600, UTC)
     job_id = sqlite_farm.submit(briefs(2), deadline=soon, budget=1e-9).job_id
@@ -68,7 +68,7 @@ def test_a_plan_is_held_to_the_limits_of_its_job(sqlite_farm: FarmFixture) -> No
     assert not plan.is_feasible
 
 
-def test_equal_cards_are_one_group(sqlite_farm: FarmFixture) -> None:
+def test_fleet_groups_equal_gpus(sqlite_farm: FarmFixture) -> None:
     farm = sqlite_farm
     for name in "ab":
         farm.join(name, gpu=CARD, price_per_hour=0.3)
@@ -82,7 +82,7 @@ def test_equal_cards_are_one_group(sqlite_farm: FarmFixture) -> None:
 
 
 @pytest.mark.parametrize("waiting", [0, 3])
-def test_a_plan_says_what_it_leaves_out(sqlite_farm: FarmFixture, waiting: int) -> None:
+def test_plan_notes_name_work_that_is_left_out(sqlite_farm: FarmFixture, waiting: int) -> None:
     if waiting:
         sqlite_farm.submit(briefs(waiting))
     with sqlite_farm.database.read() as session:

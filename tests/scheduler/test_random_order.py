@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.scheduler.random_farm import RandomFarm
 
 
-def test_any_order(sqlite_template: Path) -> None:
+def test_farm_keeps_its_invariants_in_any_order(sqlite_template: Path) -> None:
     RandomFarm.template = sqlite_template
     run_state_machine_as_test(
         RandomFarm,

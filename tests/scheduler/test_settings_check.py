@@ -46,7 +46,7 @@ def found(**changes: Any) -> list[str]:
         {"database_url": "postgresql+psycopg://f:secret-d@db.example/farm?sslmode=verify-ca"},
     ],
 )
-def test_what_is_safe(changes: dict[str, Any]) -> None:
+def test_settings_that_are_safe_pass(changes: dict[str, Any]) -> None:
     assert found(**changes) == []
 
 
@@ -94,7 +94,7 @@ def test_what_is_safe(changes: dict[str, Any]) -> None:
         ({"database_url": "nonsense"}, "DATABASE_URL"),
     ],
 )
-def test_what_must_be_changed(changes: dict[str, Any], words: str) -> None:
+def test_unsafe_settings_name_their_replacement(changes: dict[str, Any], words: str) -> None:
     (problem,) = found(**changes)
     assert words in problem
     assert "TRACKFARM_SCHEDULER_" in problem
@@ -111,11 +111,11 @@ def test_what_must_be_changed(changes: dict[str, Any], words: str) -> None:
         {"broker_external_url": "rediss://:secret-b@r.example/0?ssl_cert_reqs=required"},
     ],
 )
-def test_what_cannot_be_meant_is_refused_in_any_network(changes: dict[str, Any]) -> None:
+def test_contradictory_settings_are_refused_in_any_network(changes: dict[str, Any]) -> None:
     assert len(found(insecure=True, **changes)) == 1
 
 
-def test_a_short_join_token_is_refused_and_none_is_not() -> None:
+def test_short_join_token_is_refused_and_an_empty_one_is_not() -> None:
     with pytest.raises(ValueError, match="at least 16"):
         found(join_token="short")
     assert SchedulerSettings.model_validate(SAFE).join_token.get_secret_value() == ""
@@ -135,7 +135,9 @@ def test_a_short_join_token_is_refused_and_none_is_not() -> None:
         ),
     ],
 )
-def test_the_process_says_it_and_ends(tmp_path: Path, changes: dict[str, str], words: str) -> None:
+def test_process_names_unsafe_settings_and_exits(
+    tmp_path: Path, changes: dict[str, str], words: str
+) -> None:
     fields = SAFE | changes | {"database_url": f"sqlite:///{tmp_path / 'farm.db'}"}
     settings = {f"TRACKFARM_SCHEDULER_{name.upper()}": value for name, value in fields.items()}
     completed = subprocess.run(

@@ -31,7 +31,7 @@ def begun(
     return future
 
 
-def test_a_job_is_not_over_while_its_tracks_are_reopened(farm: FarmFixture) -> None:
+def test_job_does_not_end_while_its_tracks_are_reopened(farm: FarmFixture) -> None:
     worker, job_id = farm.join(), farm.submit(briefs(2)).job_id
     offer = farm.lease(worker, job_id)
     good, bad = farm.track_ids(job_id)
@@ -45,7 +45,7 @@ def test_a_job_is_not_over_while_its_tracks_are_reopened(farm: FarmFixture) -> N
     assert (farm.job(job_id).state, farm.states(job_id)) == ("running", {"done": 1, "pending": 1})
 
 
-def test_a_job_that_comes_while_the_maker_is_paused_makes_its_tracks_itself(
+def test_job_submitted_while_the_owner_is_paused_makes_its_tracks(
     farm: FarmFixture,
 ) -> None:
     first = farm.submit(briefs(3)).job_id
@@ -59,7 +59,7 @@ def test_a_job_that_comes_while_the_maker_is_paused_makes_its_tracks_itself(
     assert len(farm.owned_tracks(coming.job_id, TrackState.PENDING)) == 4
 
 
-def test_two_jobs_that_are_retried_at_once_share_a_track_still(farm: FarmFixture) -> None:
+def test_jobs_retried_at_once_still_share_a_track(farm: FarmFixture) -> None:
     worker = farm.join()
     first, second = (farm.submit(briefs(n)).job_id for n in (2, 3))
     for job_id in (first, second):

@@ -177,13 +177,13 @@ def _store(session: Session, submission: JobSubmission, brief: Brief, now: float
 
 
 def _require_quota(session: Session, caller: Caller, new_tracks: int) -> None:
-    most = caller.identity.most_tracks
-    if most is None or not new_tracks:
+    max_tracks = caller.identity.most_tracks
+    if max_tracks is None or not new_tracks:
         return
-    if api_keys.count_unfinished_tracks(session, caller.identity.key_id) > most:
-        raise _busy(f"this key may have {most} unfinished tracks")
+    if api_keys.count_unfinished_tracks(session, caller.identity.key_id) > max_tracks:
+        raise _busy(f"this key may have {max_tracks} unfinished tracks")
 
 
-def _busy(why: str) -> ApiError:
+def _busy(reason: str) -> ApiError:
     headers = {"Retry-After": str(BUSY_SECONDS)}
-    return ApiError(429, f"{why}; try again later", headers=headers)
+    return ApiError(429, f"{reason}; try again later", headers=headers)

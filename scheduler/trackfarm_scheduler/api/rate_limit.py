@@ -158,9 +158,9 @@ def _failures_of(request: Request) -> str:
     return f"guesses {address_network(address_of(request))}"
 
 
-def _too_many(status: RateLimitStatus, why: str) -> ApiError:
+def _too_many(status: RateLimitStatus, reason: str) -> ApiError:
     seconds = max(1, math.ceil(status.wait))
-    detail = f"{why}; try again in {seconds} s"
+    detail = f"{reason}; try again in {seconds} s"
     return ApiError(429, detail, headers={"Retry-After": str(seconds)})
 
 

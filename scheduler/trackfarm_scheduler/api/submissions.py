@@ -134,9 +134,9 @@ class _Submission:
     def _require_quota(self) -> None:
         if self.quota_left is None or self.intake.new_tracks <= self.quota_left:
             return
-        most = self.caller.identity.most_tracks
+        max_tracks = self.caller.identity.most_tracks
         detail = (
-            f"this key may have {most} unfinished tracks and has room for {max(0, self.quota_left)}"
+            f"this key may have {max_tracks} unfinished tracks and has room for {max(0, self.quota_left)}"
             f" more, but this catalog has at least {self.intake.new_tracks} new ones. Nothing was"
             " stored: wait for tracks to finish, cancel a job, submit less, or ask for a larger quota"
         )

@@ -37,9 +37,9 @@ def frame(event: str, data: Mapping[str, Any], number: int | None = None) -> byt
     return f"{head}event: {event}\ndata: {text}\n\n".encode()
 
 
-def last_event_id(given: str | None) -> int | None:
+def last_event_id(header: str | None) -> int | None:
     """Parse the `Last-Event-ID` header; None when it is missing or not a number."""
-    return int(given) if given and given.isdecimal() and len(given) < 19 else None
+    return int(header) if header and header.isdecimal() and len(header) < 19 else None
 
 
 class Subscriber:

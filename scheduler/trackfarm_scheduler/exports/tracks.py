@@ -67,12 +67,10 @@ def each_track(
 def archive(database: Database, objects: ObjectStore, track_range: TrackRange) -> Iterator[bytes]:
     """Yield all finished tracks as a ZIP with a manifest. Files missing in the store are named in
     `missing.txt`. Memory: one byte per track, plus that of `zip_of` per file."""
-    return zip_of(_zip_entries(database, objects, track_range))
+    return zip_of(_files(database, objects, track_range))
 
 
-def _zip_entries(
-    database: Database, objects: ObjectStore, track_range: TrackRange
-) -> Iterator[Member]:
+def _files(database: Database, objects: ObjectStore, track_range: TrackRange) -> Iterator[Member]:
     """Yield the files of the archive. Tracks finished meanwhile are left out of both the files and
     the manifest, which are read separately."""
     width, marks, now = (
@@ -116,8 +114,8 @@ def _csv(columns: Sequence[str], rows: Iterable[dict[str, object]]) -> Iterator[
     for record in rows:
         lines.add(record)
         if lines.is_long:
-            yield lines.taken()
-    if rest := lines.taken():
+            yield lines.drain()
+    if rest := lines.drain():
         yield rest
 
 
@@ -151,7 +149,7 @@ class _Lines:
     def is_long(self) -> bool:
         return self._text.tell() > 64 * 1024
 
-    def taken(self) -> bytes:
+    def drain(self) -> bytes:
         text = self._text.getvalue()
         self._text.seek(0)
         self._text.truncate()

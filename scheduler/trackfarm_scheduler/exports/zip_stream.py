@@ -27,9 +27,9 @@ def zip_of(members: Iterable[Member]) -> Iterator[bytes]:
             with archive.open(info, "w") as file:
                 for chunk in member.chunks:
                     file.write(chunk)
-                    yield from sink.taken()
-            yield from sink.taken()
-    yield from sink.taken()
+                    yield from sink.drain()
+            yield from sink.drain()
+    yield from sink.drain()
 
 
 class _Sink(io.RawIOBase):
@@ -45,7 +45,7 @@ class _Sink(io.RawIOBase):
         self._held += data
         return len(data)
 
-    def taken(self) -> Iterator[bytes]:
+    def drain(self) -> Iterator[bytes]:
         if self._held:
             whole, self._held = bytes(self._held), bytearray()
             yield whole

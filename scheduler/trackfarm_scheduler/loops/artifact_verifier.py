@@ -52,10 +52,10 @@ class ArtifactVerifier:
         self.objects.remove([committed.object_key])
 
 
-def is_changed(committed: CommittedArtifact, found: ObjectStat | None) -> bool:
+def is_changed(committed: CommittedArtifact, stat: ObjectStat | None) -> bool:
     """Return whether an object differs from the committed one; a missing one does."""
-    if found is None or found.size != committed.size:
+    if stat is None or stat.size != committed.size:
         return True
     if committed.etag:
-        return found.etag != committed.etag
-    return found.md5_hex not in (None, committed.md5)
+        return stat.etag != committed.etag
+    return stat.md5_hex not in (None, committed.md5)

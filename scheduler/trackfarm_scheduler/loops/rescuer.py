@@ -95,7 +95,7 @@ class Rescuer:
             return {}
         served = Counter(workers.list_live_queues(session))
         lengths = self._broker.lengths({offer.queue for offer in waiting}) or {}
-        lost: dict[str, str] = {}
+        reasons: dict[str, str] = {}
         for offer in waiting:
             if offer.queue in lengths:
                 self._look_for(offer, lengths[offer.queue], now)
@@ -105,8 +105,8 @@ class Rescuer:
                 claim_within=self._claim_within + lag,
                 live_workers=served[offer.queue],
             ):
-                lost[offer.lease_id] = "not claimed" if served[offer.queue] else "no worker"
-        return lost
+                reasons[offer.lease_id] = "not claimed" if served[offer.queue] else "no worker"
+        return reasons
 
     def _look_for(self, offer: UnclaimedOffer, queue_length: int, now: float) -> None:
         if has_left_queue(later_offers=offer.later, queue_length=queue_length):

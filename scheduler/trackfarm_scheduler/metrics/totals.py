@@ -85,11 +85,11 @@ def families(totals: Iterable[Total]) -> Iterator[Metric]:
         for name, shown in COUNTERS.items()
     }
     rows = list(totals)
-    seen: set[tuple[str, ...]] = set()
+    yielded: set[tuple[str, ...]] = set()
     for name, labels, value in rows:
         values = _values(labels, COUNTERS[name]) if name in counters else []
-        if name in counters and (name, *values) not in seen:
-            seen.add((name, *values))
+        if name in counters and (name, *values) not in yielded:
+            yielded.add((name, *values))
             counters[name].add_metric(values, value)
     for name, family in counters.items():
         # A counter without labels starts at 0, so that its rate includes the first event.

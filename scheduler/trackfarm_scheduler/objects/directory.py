@@ -75,16 +75,16 @@ class DirectoryStore:
     ) -> SignedUrl:
         return self._signed("GET", key, expires, filename or "")
 
-    def verdict(
-        self, method: str, key: str, *, expires: str, given: str, filename: str = ""
+    def check_signature(
+        self, method: str, key: str, *, expires: str, signature: str, filename: str = ""
     ) -> directory_urls.SignatureCheck:
         """Return whether a request's signature is valid now."""
-        return directory_urls.verdict(
+        return directory_urls.check_signature(
             self._secret,
             method,
             key,
             expires=expires,
-            given=given,
+            signature=signature,
             filename=filename,
             now=self._now(),
         )
@@ -170,7 +170,7 @@ class DirectoryStore:
         if not filename.isprintable():
             raise ValueError(f"file name contains a non-printable character: {filename!r}")
         until = int(self._now()) + whole_seconds(expires)
-        signed = directory_urls.signature(self._secret, method, checked_key(key), until, filename)
+        signed = directory_urls.sign(self._secret, method, checked_key(key), until, filename)
         query = {"expires": str(until), "signature": signed}
         if filename:
             query["filename"] = filename

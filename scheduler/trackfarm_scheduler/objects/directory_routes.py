@@ -47,14 +47,16 @@ def directory_router(store: DirectoryStore) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     def refusal(
-        method: str, key: str, expires: str, given: str, filename: str = ""
+        method: str, key: str, expires: str, signature: str, filename: str = ""
     ) -> _Refusal | None:
         try:
             checked_key(key)
         except UnsafeKey as error:
             return _Refusal(400, str(error))
-        verdict = store.verdict(method, key, expires=expires, given=given, filename=filename)
-        return None if verdict is SignatureCheck.GOOD else _Refusal(403, verdict.value)
+        check = store.check_signature(
+            method, key, expires=expires, signature=signature, filename=filename
+        )
+        return None if check is SignatureCheck.GOOD else _Refusal(403, check.value)
 
     @router.put("/objects/{key:path}")
     async def put(

@@ -25,7 +25,7 @@ def put_right(*, once: bool) -> str:
     return "PUT once" if once else "PUT"
 
 
-def signature(secret: bytes, method: str, key: str, expires: int, filename: str = "") -> str:
+def sign(secret: bytes, method: str, key: str, expires: int, filename: str = "") -> str:
     """Return the HMAC-SHA256, in hexadecimal, of one permission: this method, on this key, until
     `expires`.
 
@@ -36,13 +36,13 @@ def signature(secret: bytes, method: str, key: str, expires: int, filename: str 
     return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
 
 
-def verdict(
+def check_signature(
     secret: bytes,
     method: str,
     key: str,
     *,
     expires: str,
-    given: str,
+    signature: str,
     filename: str = "",
     now: float,
 ) -> SignatureCheck:
@@ -53,8 +53,8 @@ def verdict(
     """
     if not re.fullmatch(r"[0-9]{1,12}", expires) or "\n" in filename:
         return SignatureCheck.WRONG
-    expected = signature(secret, method, key, int(expires), filename)
-    if not hmac.compare_digest(expected.encode(), given.encode(errors="replace")):
+    expected = sign(secret, method, key, int(expires), filename)
+    if not hmac.compare_digest(expected.encode(), signature.encode(errors="replace")):
         return SignatureCheck.WRONG
     return SignatureCheck.EXPIRED if now >= int(expires) else SignatureCheck.GOOD
 

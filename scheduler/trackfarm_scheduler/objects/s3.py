@@ -230,14 +230,14 @@ class S3Store:
         until = signed_at + timedelta(seconds=lifetime)
         return SignedUrl(url=url, expires_at=until, headers=self._condition)
 
-    def _stat_of(self, key: str, found: Object) -> ObjectStat:
-        etag = _bare(found.etag)
+    def _stat_of(self, key: str, item: Object) -> ObjectStat:
+        etag = _bare(item.etag)
         return ObjectStat(
             key=key,
-            size=found.size or 0,
+            size=item.size or 0,
             etag=etag,
             md5_hex=etag if self._etag_is_md5 and _MD5.fullmatch(etag) else None,
-            modified_at=found.last_modified or datetime.fromtimestamp(0, UTC),
+            modified_at=item.last_modified or datetime.fromtimestamp(0, UTC),
         )
 
     def _chunks(self, key: str, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

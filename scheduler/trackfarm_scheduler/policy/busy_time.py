@@ -12,26 +12,26 @@ from trackfarm.protocol.fleet import BusyInterval
 from trackfarm_scheduler.policy.models import LostLease, ReportedRun
 
 
-def busy_intervals(made: Iterable[ReportedRun], lost: Iterable[LostLease]) -> list[BusyInterval]:
-    """Return the busy intervals of one worker, with equal neighbours merged. `made` starts with the
+def busy_intervals(
+    runs: Iterable[ReportedRun], lost_leases: Iterable[LostLease]
+) -> list[BusyInterval]:
+    """Return the busy intervals of one worker, with equal neighbours merged. `runs` starts with the
     latest and is iterated once: memory grows with the intervals only."""
-    lost_intervals = [BusyInterval(start=x.start, end=x.end, kept=False, job=x.job) for x in lost]
-    return [*reversed(list(_backwards(made))), *lost_intervals]
+    lost_intervals = [
+        BusyInterval(start=x.start, end=x.end, kept=False, job=x.job) for x in lost_leases
+    ]
+    return [*reversed(list(_backwards(runs))), *lost_intervals]
 
 
-def _backwards(made: Iterable[ReportedRun]) -> Iterator[BusyInterval]:
+def _backwards(runs: Iterable[ReportedRun]) -> Iterator[BusyInterval]:
     last: ReportedRun | None = None
     start = end = float("inf")
-    for attempt in made:
-        if (
-            last is None
-            or attempt.at < start
-            or (attempt.kept, attempt.job) != (last.kept, last.job)
-        ):
+    for run in runs:
+        if last is None or run.at < start or (run.kept, run.job) != (last.kept, last.job):
             if last is not None:
                 yield BusyInterval(start=start, end=end, kept=last.kept, job=last.job)
-            start = end = min(attempt.at, start)
-            last = attempt
-        start -= attempt.seconds
+            start = end = min(run.at, start)
+            last = run
+        start -= run.seconds
     if last is not None:
         yield BusyInterval(start=start, end=end, kept=last.kept, job=last.job)

@@ -171,9 +171,9 @@ class _JobQueue:
         """Take tracks for one shard of about `budget` seconds: at least one track, but never more
         than `limit` seconds."""
         special = self._special(worker, others, limit)
-        taken = [special] if special else self._plain(worker, budget, limit)
-        self.waiting -= len(taken)
-        return taken
+        tracks = [special] if special else self._plain(worker, budget, limit)
+        self.waiting -= len(tracks)
+        return tracks
 
     def _special(
         self, worker: WorkerView, others: Sequence[_WorkerLoad], limit: float
@@ -186,19 +186,19 @@ class _JobQueue:
         return None
 
     def _plain(self, worker: WorkerView, budget: float, limit: float) -> list[WaitingTrack]:
-        taken: list[WaitingTrack] = []
+        tracks: list[WaitingTrack] = []
         planned_seconds = 0.0
         for vram in sorted((v for v in self.plain if v <= worker.vram), reverse=True):
             same_vram = self.plain[vram]
-            while same_vram and len(taken) < min(worker.max_tracks, self.max_tracks):
+            while same_vram and len(tracks) < min(worker.max_tracks, self.max_tracks):
                 track_seconds = worker.seconds(same_vram[0].shape)
-                if taken and planned_seconds + track_seconds > budget:
-                    return taken
+                if tracks and planned_seconds + track_seconds > budget:
+                    return tracks
                 if planned_seconds + track_seconds > limit:
                     break  # tracks for smaller GPUs may be cheaper
                 planned_seconds += track_seconds
-                taken.append(same_vram.popleft())
-        return taken
+                tracks.append(same_vram.popleft())
+        return tracks
 
 
 def _may_try(
@@ -276,12 +276,12 @@ def _shard(
     limit = math.inf
     if queue.affordable is not None and worker.price > 0:
         limit = 3600 * queue.affordable / worker.price
-    taken = queue.cut(worker, loads, budget, limit)
-    if not taken:
+    tracks = queue.cut(worker, loads, budget, limit)
+    if not tracks:
         return None
-    expected = sum(worker.seconds(track.shape) for track in taken)
+    expected = sum(worker.seconds(track.shape) for track in tracks)
     if queue.affordable is not None:
         queue.affordable -= expected * worker.price / 3600
     queue.taken_seconds += expected
-    ids = tuple(track.id for track in taken)
+    ids = tuple(track.id for track in tracks)
     return NewShard(worker.id, worker.queue, queue.job.id, ids, expected)

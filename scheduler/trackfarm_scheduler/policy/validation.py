@@ -54,8 +54,8 @@ def implausibility(done: TrackDone, ordered: ExpectedAudio) -> str | None:
         return f"{ordered.audio_format} cannot have {measured.sample_rate} samples per second"
     if measured.channels > CHANNELS:
         return f"it has {measured.channels} channels; at most {CHANNELS} are allowed"
-    least, most = _size_range(ordered.audio_format, measured.seconds, measured.sample_rate)
-    if not least <= done.size <= most:
+    smallest, largest = _size_range(ordered.audio_format, measured.seconds, measured.sample_rate)
+    if not smallest <= done.size <= largest:
         return f"{measured.seconds:g} s of {ordered.audio_format} cannot have {done.size} bytes"
     return None
 
@@ -65,14 +65,14 @@ def _size_range(audio_format: AudioFormat, seconds: float, rate: int) -> tuple[f
     has 510 kbit/s at most; silence takes next to nothing in FLAC and Opus."""
     match audio_format:
         case "mp3":
-            least, most = 1_000.0, 40_000.0
+            smallest, largest = 1_000.0, 40_000.0
         case "opus":
-            least, most = 0.0, 64_000.0
+            smallest, largest = 0.0, 64_000.0
         case "wav":
-            least, most = 2.0 * rate, 4.0 * rate * CHANNELS
+            smallest, largest = 2.0 * rate, 4.0 * rate * CHANNELS
         case "flac":
-            least, most = 0.0, 4.0 * rate * CHANNELS
-    return least * seconds, most * seconds + CONTAINER_BYTES
+            smallest, largest = 0.0, 4.0 * rate * CHANNELS
+    return smallest * seconds, largest * seconds + CONTAINER_BYTES
 
 
 def engine_seconds(timings: Timings) -> float:
@@ -92,10 +92,12 @@ def clip_timings(
 ) -> Timings:
     """Return the timings with the engine's stages scaled by `share`, and the others capped at the
     lease's time."""
-    most = bounds.allowed(wall)
+    max_seconds = bounds.allowed(wall)
     engine = {
         name: getattr(timings, name) * share
         for name in ("service", "condition", "compose", "denoise", "decode")
     }
-    others = {name: min(getattr(timings, name), most) for name in ("fetch", "encode", "upload")}
+    others = {
+        name: min(getattr(timings, name), max_seconds) for name in ("fetch", "encode", "upload")
+    }
     return Timings(**engine, **others)

@@ -20,7 +20,7 @@ from trackfarm_scheduler.db.tables import JobRow, TrackRow
 from trackfarm_scheduler.db.tables_access import AuditRow
 
 
-def test_each_call_is_one_job_of_the_interactive_lane(api: ApiFixture) -> None:
+def test_call_is_one_job_of_the_interactive_lane(api: ApiFixture) -> None:
     first, second = release_task(api, batch_size=3), release_task(api, batch_size=3)
     assert first != second, "the seeds were drawn"
     jobs = api.farm.rows(JobRow)
@@ -31,7 +31,7 @@ def test_each_call_is_one_job_of_the_interactive_lane(api: ApiFixture) -> None:
     assert {entry.target for entry in noted} == {first, second}
 
 
-def test_the_same_seed_is_the_same_music(api: ApiFixture) -> None:
+def test_call_with_the_same_seed_is_the_same_job(api: ApiFixture) -> None:
     fixed = {"seed": 7, "use_random_seed": False, "batch_size": 1}
     task_id = release_task(api, **fixed)
     finish_call(api, task_id)
@@ -40,7 +40,7 @@ def test_the_same_seed_is_the_same_music(api: ApiFixture) -> None:
     assert api.farm.count(TrackRow) == 1
 
 
-def test_a_full_queue_and_a_full_quota(api: ApiFixture) -> None:
+def test_call_is_refused_when_the_quota_is_full(api: ApiFixture) -> None:
     small = {"Authorization": f"Bearer {new_key(api, Scope.SUBMIT, most=3)}"}
     assert api.http.post("/release_task", json=FIELDS, headers=small).is_success
     refused = api.http.post("/release_task", json=FIELDS, headers=small)
@@ -61,7 +61,7 @@ def test_a_full_queue_and_a_full_quota(api: ApiFixture) -> None:
         ({"json": FIELDS | {"src_audio_path": "/etc/passwd", "task_type": "cover"}}, 400),
     ],
 )
-def test_what_cannot_be_asked(api: ApiFixture, sent: dict[str, Any], status: int) -> None:
+def test_call_refuses_invalid_requests(api: ApiFixture, sent: dict[str, Any], status: int) -> None:
     sent["headers"] = BEARER | sent.get("headers", {})
     problem(api.http.post("/release_task", **sent), status)
     assert api.farm.count(JobRow) == 0

@@ -10,7 +10,7 @@ from trackfarm.protocol.accounts import Scope
 
 
 @pytest.mark.parametrize("where", ["header", "body", "query", "form", "multipart"])
-def test_where_the_key_may_stand(api: ApiFixture, where: str) -> None:
+def test_key_is_found_in_all_places(api: ApiFixture, where: str) -> None:
     fields = {name: str(value) for name, value in FIELDS.items()}
     token = {"ai_token": API_KEY}
     sent: dict[str, dict[str, Any]] = {
@@ -29,7 +29,7 @@ def test_where_the_key_may_stand(api: ApiFixture, where: str) -> None:
     assert answer.json()["extra"] is None, "the key is not among what was ignored"
 
 
-def test_wrong_keys(api: ApiFixture) -> None:
+def test_wrong_keys_are_refused(api: ApiFixture) -> None:
     problem(api.http.post("/release_task", json=FIELDS), 401)
     problem(api.http.post("/release_task", json=FIELDS | {"ai_token": "wrong"}), 401)
     files = {"src_audio": ("a.wav", b"x" * 300_000)}

@@ -15,7 +15,7 @@ from tests.scheduler.api_fixture import ApiFixture, problem
 from trackfarm_scheduler.db import calls
 
 
-def test_from_the_call_to_the_file(api: ApiFixture) -> None:
+def test_call_from_the_request_to_the_file(api: ApiFixture) -> None:
     task_id = release_task(api, lyrics="la la", bpm=90)
     (waiting,) = query_result(api, task_id)
     assert (waiting["status"], waiting["queue_position"]) == (0, 1)
@@ -43,7 +43,7 @@ def test_from_the_call_to_the_file(api: ApiFixture) -> None:
         )
 
 
-def test_statuses_of_what_is_not_made(api: ApiFixture) -> None:
+def test_query_marks_cancelled_and_unknown_tasks_as_failed(api: ApiFixture) -> None:
     cancelled = release_task(api)
     assert api.post(f"jobs/{cancelled}/cancel").is_success
     gone, unknown = query_result(api, cancelled, "550e8400-e29b-41d4-a716-446655440000")
@@ -51,14 +51,14 @@ def test_statuses_of_what_is_not_made(api: ApiFixture) -> None:
     assert "kept for a day" in json.loads(unknown["result"])[0]["error"]
 
 
-def test_an_id_that_is_no_text(api: ApiFixture) -> None:
+def test_query_returns_an_id_that_is_no_text(api: ApiFixture) -> None:
     half = b'{"task_id_list": ["\\ud800"]}'
     headers = BEARER | {"Content-Type": "application/json"}
     answer = api.http.post("/query_result", content=half, headers=headers)
     assert (answer.status_code, answer.json()["data"][0]["status"]) == (200, 2)
 
 
-def test_results_go_after_a_day(api: ApiFixture) -> None:
+def test_results_are_removed_after_a_day(api: ApiFixture) -> None:
     task_id = release_task(api, batch_size=1)
     finish_call(api, task_id)
     assert api.farm.complete(task_id) == "done"
@@ -69,7 +69,7 @@ def test_results_go_after_a_day(api: ApiFixture) -> None:
     assert query_result(api, task_id)[0]["status"] == 2
 
 
-def test_ids_as_text_and_nonsense(api: ApiFixture) -> None:
+def test_query_accepts_ids_as_text_and_refuses_others(api: ApiFixture) -> None:
     task_id = release_task(api)
     as_form = {"task_id_list": json.dumps([task_id])}
     bodies: list[dict[str, Any]] = [{"json": as_form}, {"data": as_form}]

@@ -14,7 +14,7 @@ from tests.scheduler.api_fixture import ApiFixture, problem
 from trackfarm.protocol.accounts import Scope
 
 
-def test_what_is_somebody_elses_is_not_there(api: ApiFixture) -> None:
+def test_files_and_tasks_of_others_are_hidden(api: ApiFixture) -> None:
     task_id = release_task(api, batch_size=1)
     finish_call(api, task_id)
     (made,) = json.loads(query_result(api, task_id)[0]["result"])
@@ -27,7 +27,7 @@ def test_what_is_somebody_elses_is_not_there(api: ApiFixture) -> None:
     assert api.http.post("/release_task", json=stolen, headers=BEARER).status_code == 200
 
 
-def test_models_stats_samples_and_the_language_model(api: ApiFixture) -> None:
+def test_models_stats_and_samples_are_served(api: ApiFixture) -> None:
     assert api.http.get("/v1/models", headers=BEARER).json()["data"]["default_model"]
     finish_call(api, release_task(api))
     release_task(api)

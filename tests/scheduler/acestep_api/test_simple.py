@@ -4,7 +4,7 @@ from tests.scheduler.acestep_api.acestep_calls import BEARER, finish_call
 from tests.scheduler.api_fixture import ApiFixture, problem
 
 
-def test_the_simple_way_to_one_track(api: ApiFixture) -> None:
+def test_simple_api_makes_one_track(api: ApiFixture) -> None:
     api.register_worker()
     asked = {"prompt": "calm", "duration": 10}
     first = api.http.post("/api/generate", json=asked, headers=BEARER).json()

@@ -32,7 +32,7 @@ def wrong(**given: Any) -> dict[str, str]:
     return {fault.field: fault.wrong for fault in found}
 
 
-def test_the_documented_defaults() -> None:
+def test_translate_applies_the_documented_defaults() -> None:
     made = brief()
     assert (made.variations, made.inference_steps, made.audio_format) == (2, 8, "mp3")
     assert (made.vocal_language, made.task_type, made.duration) == ("en", "text2music", 60)
@@ -42,11 +42,11 @@ def test_the_documented_defaults() -> None:
 
 
 @pytest.mark.parametrize("name", ["audio_duration", "duration", "audioDuration", "target_duration"])
-def test_one_parameter_has_many_names(name: str) -> None:
+def test_translate_accepts_every_alias(name: str) -> None:
     assert brief(**{name: 33}).duration == 33
 
 
-def test_camel_case_and_aliases() -> None:
+def test_translate_accepts_camel_case() -> None:
     made = brief(
         prompt="",
         caption="bright",
@@ -66,7 +66,7 @@ def test_camel_case_and_aliases() -> None:
 
 @pytest.mark.parametrize("name", ["metas", "metadata", "user_metadata", "userMetadata"])
 @pytest.mark.parametrize("wrap", [dict, json.dumps], ids=["object", "text"])
-def test_nested_metadata(name: str, wrap: Any) -> None:
+def test_translate_reads_nested_metadata(name: str, wrap: Any) -> None:
     nested = wrap({"bpm": 90, "keyscale": "C major", "duration": 20, "genres": "pop"})
     made = brief(**{name: nested, "bpm": 120})
     assert (made.bpm, made.key_scale, made.duration) == (120, "C major", 20)
@@ -82,7 +82,7 @@ def test_nested_metadata(name: str, wrap: Any) -> None:
         ({"seed": "5", "use_random_seed": "false"}, 5),
     ],
 )
-def test_seeds(given: dict[str, Any], seed: int) -> None:
+def test_translate_draws_or_keeps_the_seed(given: dict[str, Any], seed: int) -> None:
     assert brief(**given).seed == seed
 
 
@@ -114,11 +114,13 @@ def test_seeds(given: dict[str, Any], seed: int) -> None:
         ({"lora_path": "x"}, "lora_path"),
     ],
 )
-def test_what_is_refused_is_refused_by_name(given: dict[str, object], field: str) -> None:
+def test_translate_refuses_unsupported_parameters_by_name(
+    given: dict[str, object], field: str
+) -> None:
     assert field in wrong(**given)
 
 
-def test_what_a_client_sends_without_meaning_it() -> None:
+def test_translate_accepts_idle_language_model_settings() -> None:
     made = brief(
         thinking=False,
         use_format="false",
@@ -147,13 +149,13 @@ def test_what_a_client_sends_without_meaning_it() -> None:
     assert made == brief()
 
 
-def test_what_means_nothing_is_named() -> None:
+def test_translate_names_ignored_parameters() -> None:
     found = outcome(audio_code_string="<|audio_code_1|>", guidance_scale=5, mood="blue", tags="a")
     assert found.ignored == ("audio_code_string", "guidance_scale", "mood", "tags")
     assert found.brief == brief()
 
 
-def test_the_source_says_how_long_the_track_is() -> None:
+def test_translate_takes_the_duration_of_the_source() -> None:
     source = {"task_type": "repaint", "src_audio_path": "upload:" + "ab" * 32}
     whole = brief(seconds=42.5, **source, duration=20, thinking=True)
     assert (whole.duration, whole.repainting_start, whole.repainting_end) == (42.5, 0, 42.5)

@@ -36,7 +36,7 @@ def submitted(api: ApiFixture, key: str, number: int, catalog: str = "spa") -> h
 
 
 @pytest.mark.parametrize("scope", list(Scope))
-def test_a_key_does_what_its_scope_implies_and_no_more(api: ApiFixture, scope: Scope) -> None:
+def test_key_may_do_what_its_scope_implies_and_no_more(api: ApiFixture, scope: Scope) -> None:
     key = create_key(api, "shop", scope).secret
     job = submitted(api, API_KEY, 1).json()["job"]["id"]
     for name, (needed, ask) in CALLS.items():
@@ -47,7 +47,7 @@ def test_a_key_does_what_its_scope_implies_and_no_more(api: ApiFixture, scope: S
             assert f"`{needed}`" in problem(answer, 403)["detail"], name
 
 
-def test_an_owner_sees_only_what_is_theirs(api: ApiFixture) -> None:
+def test_key_sees_only_jobs_of_its_owner(api: ApiFixture) -> None:
     spa = create_key(api, "spa", "submit", "operate").secret
     hotel = create_key(api, "hotel", "submit", "operate").secret
     mine = submitted(api, spa, 2).json()["job"]["id"]
@@ -65,7 +65,7 @@ def test_an_owner_sees_only_what_is_theirs(api: ApiFixture) -> None:
     assert api.farm.count(TrackRow) == 5, "equal briefs of two owners are different tracks"
 
 
-def test_who_guesses_is_not_looked_up_any_more(api: ApiFixture) -> None:
+def test_failed_logins_of_an_address_are_limited(api: ApiFixture) -> None:
     """Keys that were valid before still work from the address that guesses."""
     known, fresh = create_key(api, "known", "read").secret, create_key(api, "fresh", "read").secret
     joined = api.register_worker()
@@ -80,7 +80,7 @@ def test_who_guesses_is_not_looked_up_any_more(api: ApiFixture) -> None:
     problem(api.register(), 429)
 
 
-def test_a_rate_holds_a_key_back_and_no_other(api: ApiFixture) -> None:
+def test_rate_limit_of_a_key_affects_no_other(api: ApiFixture) -> None:
     slow, other = (
         create_key(api, "slow", "read", rate=3).secret,
         create_key(api, "other", "read").secret,
@@ -110,7 +110,7 @@ def test_metrics_and_the_description_need_a_key(api: ApiFixture) -> None:
     problem(api.http.get("/api/docs", auth=("anybody", "wrong")), 401)
 
 
-def test_a_key_expires_while_it_is_remembered(api: ApiFixture) -> None:
+def test_cached_key_expires(api: ApiFixture) -> None:
     ends = datetime.fromtimestamp(api.farm.clock() + 60, UTC).isoformat()
     new = create_key(api, expires_at=ends)
     assert api.get("jobs", key=new.secret).status_code == 200
@@ -118,7 +118,7 @@ def test_a_key_expires_while_it_is_remembered(api: ApiFixture) -> None:
     problem(api.get("jobs", key=new.secret), 401)
 
 
-def test_a_revoked_key_ends_at_once_here_and_within_seconds_elsewhere(api: ApiFixture) -> None:
+def test_revoked_key_ends_at_once_here_and_within_seconds_elsewhere(api: ApiFixture) -> None:
     new = create_key(api)
     elsewhere = api_key_cache(api.farm.database, API_KEY, api.farm.clock)
     digest = api.farm.rows(ApiKeyRow)[0].hash

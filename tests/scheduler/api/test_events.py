@@ -85,7 +85,7 @@ def finished(farm: FarmFixture, tracks: int = 2, **header: Any) -> str:
     return job_id
 
 
-def test_a_job_is_told_from_its_progress_to_its_end(api: ApiFixture) -> None:
+def test_stream_of_a_job_has_its_progress_and_all_its_events(api: ApiFixture) -> None:
     farm = api.farm
     job_id = farm.submit(briefs(2, name="calm"), catalog="a").job_id
     twin = farm.submit(briefs(3, name="calm"), catalog="a").job_id  # shares two of its tracks
@@ -113,7 +113,7 @@ def test_a_job_is_told_from_its_progress_to_its_end(api: ApiFixture) -> None:
         assert [(t["job_id"], t["id"]) for t in shared] == [(twin, t["id"]) for t in tracks]
 
 
-def test_a_stream_goes_on_where_another_broke_off(api: ApiFixture) -> None:
+def test_stream_resumes_after_the_last_event_id(api: ApiFixture) -> None:
     """A stream resumes after every event without loss or repeat, in past and new events."""
     job_id = finished(api.farm, 3)
     with listening(api, f"jobs/{job_id}/events", after=0) as told:
@@ -130,7 +130,7 @@ def test_a_stream_goes_on_where_another_broke_off(api: ApiFixture) -> None:
         assert until(told, "job_accepted")[-1][1]["job_id"] == later
 
 
-def test_one_hears_of_all_jobs_of_its_owner_and_of_no_other(api: ApiFixture) -> None:
+def test_stream_has_all_jobs_of_its_owner_and_no_others(api: ApiFixture) -> None:
     shop = create_key(api, "shop").secret
     stranger = create_key(api, "stranger").secret
     with (
@@ -148,7 +148,7 @@ def test_one_hears_of_all_jobs_of_its_owner_and_of_no_other(api: ApiFixture) -> 
     problem(api.get(f"jobs/{mine.job_id}/events", key=stranger), 404)
 
 
-def test_a_key_may_have_so_many_streams(api: ApiFixture, served: tuple[Any, str]) -> None:
+def test_streams_of_a_key_are_limited(api: ApiFixture, served: tuple[Any, str]) -> None:
     services = build(api.farm, api.url)
     settings = services.settings.model_copy(update={"most_streams": 2})
     app = build_app(replace(services, settings=settings))
@@ -166,7 +166,7 @@ def test_a_key_may_have_so_many_streams(api: ApiFixture, served: tuple[Any, str]
         next(told)
 
 
-def test_who_does_not_read_is_cut_off_and_may_come_again(
+def test_stream_ends_for_a_client_that_does_not_read_and_can_resume(
     api: ApiFixture, served: tuple[Any, str]
 ) -> None:
     job_id = api.farm.submit(briefs(1)).job_id
@@ -193,7 +193,7 @@ def test_who_does_not_read_is_cut_off_and_may_come_again(
         assert until(told, "job_retried")[-1][1]["id"] == heard
 
 
-def test_events_can_be_listed_by_kind_time_and_page(api: ApiFixture) -> None:
+def test_events_are_listed_by_kind_time_and_page(api: ApiFixture) -> None:
     finished(api.farm, 3)
     page = api.get("events", kind=["track_done", "job_done"], limit=2)
     assert [e["kind"] for e in page.json()] == ["track_done", "track_done"]

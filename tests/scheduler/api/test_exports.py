@@ -46,7 +46,7 @@ def table(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
-def test_an_archive_has_what_is_finished_and_says_what_it_is(api: ApiFixture, job: str) -> None:
+def test_archive_has_finished_tracks_and_a_manifest(api: ApiFixture, job: str) -> None:
     archive = opened(api.get(f"jobs/{job}/artifacts.zip"))
     assert archive.testzip() is None
     assert {info.compress_type for info in archive.infolist()} == {ZIP_STORED}
@@ -62,7 +62,7 @@ def test_an_archive_has_what_is_finished_and_says_what_it_is(api: ApiFixture, jo
     assert [r["sha256"] for r in rows] == [stored[i].sha256 for i in api.farm.track_ids(job)[:2]]
 
 
-def test_an_archive_goes_on_by_ordinals_and_has_no_ranges(api: ApiFixture, job: str) -> None:
+def test_archive_continues_by_ordinals_and_refuses_ranges(api: ApiFixture, job: str) -> None:
     part = opened(api.get(f"jobs/{job}/artifacts.zip", first=2))
     assert part.namelist() == ["00002-calm.mp3", "manifest.csv"]
     assert len(opened(api.get(f"jobs/{job}/artifacts.zip", last=1)).namelist()) == 2
@@ -73,7 +73,7 @@ def test_an_archive_goes_on_by_ordinals_and_has_no_ranges(api: ApiFixture, job: 
     assert "first" in problem(refused, 416)["detail"]
 
 
-def test_a_file_that_is_gone_is_named_and_the_rest_is_given(api: ApiFixture, job: str) -> None:
+def test_archive_names_missing_files_and_has_the_rest(api: ApiFixture, job: str) -> None:
     first = api.farm.track_ids(job)[0]
     key = next(a.object_key for a in api.farm.artifacts() if a.track_id == first)
     del api.farm.objects.content[key]
@@ -82,7 +82,7 @@ def test_a_file_that_is_gone_is_named_and_the_rest_is_given(api: ApiFixture, job
     assert [r["ordinal"] for r in table(archive.read("manifest.csv").decode())] == ["2"]
 
 
-def test_an_archive_of_too_many_is_asked_for_in_parts(
+def test_archive_of_too_many_tracks_is_refused(
     api: ApiFixture, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracks, "MAX_TRACKS", 2)
@@ -91,9 +91,7 @@ def test_an_archive_of_too_many_is_asked_for_in_parts(
     assert len(opened(api.get(f"jobs/{job}/artifacts.zip", last=2)).namelist()) == 3
 
 
-def test_what_is_finished_while_an_archive_is_sent_is_not_in_its_manifest(
-    api: ApiFixture, job: str
-) -> None:
+def test_archive_manifest_leaves_out_tracks_finished_meanwhile(api: ApiFixture, job: str) -> None:
     farm = api.farm
     made = tracks.archive(farm.database, farm.objects, TrackRange(job, 3))
     parts = [next(made)]
@@ -113,7 +111,7 @@ def test_what_is_finished_while_an_archive_is_sent_is_not_in_its_manifest(
     assert [r["file"] for r in rows] == archive.namelist()[:2]
 
 
-def test_an_archive_keeps_no_more_of_a_file_than_it_says() -> None:
+def test_archive_memory_per_file_is_bounded() -> None:
     number = 4000
     members = (Member(f"{n:07}-{'x' * 40}.mp3", at(1e9), [b"x"]) for n in range(number))
     tracemalloc.start()
@@ -126,7 +124,7 @@ def test_an_archive_keeps_no_more_of_a_file_than_it_says() -> None:
     assert peak / number < 800
 
 
-def test_tables_have_all_tracks_and_no_formulas(api: ApiFixture, job: str) -> None:
+def test_table_has_all_tracks_and_no_formulas(api: ApiFixture, job: str) -> None:
     answer = api.get(f"jobs/{job}/tracks.csv")
     assert answer.headers["content-disposition"] == "attachment; filename*=utf-8''spa-1.csv"
     rows = table(answer.text)
@@ -140,7 +138,7 @@ def test_tables_have_all_tracks_and_no_formulas(api: ApiFixture, job: str) -> No
     assert [cell(text) for text in ("+1", "@x", "a=1", "")] == ["'+1", "'@x", "a=1", ""]
 
 
-def test_playlists_have_addresses_of_what_is_finished(api: ApiFixture, job: str) -> None:
+def test_playlist_has_urls_of_finished_tracks(api: ApiFixture, job: str) -> None:
     lines = api.get(f"jobs/{job}/tracks.m3u").text.splitlines()
     assert lines[0] == "#EXTM3U"
     assert lines[3] == "#EXTINF:10,-calm"
@@ -150,7 +148,7 @@ def test_playlists_have_addresses_of_what_is_finished(api: ApiFixture, job: str)
         problem(api.get(f"jobs/{job}/{kind}", key=stranger), 404)
 
 
-def test_a_large_job_is_never_held(
+def test_archive_of_a_large_job_is_never_held_in_memory(
     api: ApiFixture, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first bytes are sent before the last file is read."""
@@ -183,7 +181,7 @@ def test_a_large_job_is_never_held(
     assert peak < 30 * MIB
 
 
-def test_a_key_loads_two_jobs_at_once(
+def test_downloads_of_a_key_are_limited_to_two(
     api: ApiFixture, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @contextmanager
@@ -205,7 +203,7 @@ def test_a_key_loads_two_jobs_at_once(
 
 
 @pytest.mark.soak
-def test_archives_of_more_files_than_zip_once_held_are_whole() -> None:
+def test_archive_of_more_than_65535_files_is_whole() -> None:
     parts = list(zip_of([Member(f"{n}.mp3", at(1e9), [b"x"]) for n in range(70_000)]))
     archive = ZipFile(io.BytesIO(b"".join(parts)))
     assert len(archive.namelist()) == 70_000

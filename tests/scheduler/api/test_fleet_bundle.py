@@ -15,7 +15,7 @@ def fetched(api: ApiFixture, token: str) -> httpx.Response:
     return api.http.get(BUNDLE, headers={"Authorization": f"Bearer {token}"})
 
 
-def test_it_is_what_its_digest_says(
+def test_bundle_matches_its_digest(
     api: ApiFixture, served: tuple[Switch, str], tmp_path: Path
 ) -> None:
     assert "TRACKFARM_SCHEDULER_BUNDLE" in problem(api.get("fleet/bundle"), 404)["detail"]
@@ -33,7 +33,7 @@ def test_it_is_what_its_digest_says(
         assert fetched(api, JOIN_TOKEN).content == content
 
 
-def test_a_stranger_does_not_learn_whether_there_is_one(api: ApiFixture) -> None:
+def test_bundle_is_hidden_without_a_token(api: ApiFixture) -> None:
     problem(fetched(api, "a-guess"), 401)
     problem(api.http.get(BUNDLE), 401)
     problem(api.get("fleet/bundle", key="a-guess"), 401)

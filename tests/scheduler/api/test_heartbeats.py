@@ -44,7 +44,7 @@ def claim(api: ApiFixture, who: dict[str, Any], offer: ShardOffer) -> ClaimAnswe
     return ClaimAnswer.model_validate_json(answer.content)
 
 
-def test_heartbeats_extend_and_command(
+def test_heartbeat_extends_leases_and_returns_commands(
     api: ApiFixture, me: dict[str, Any], job_id: str, offer: ShardOffer
 ) -> None:
     claim(api, me, offer)
@@ -61,7 +61,7 @@ def test_heartbeats_extend_and_command(
     assert ended.commands[0].lease_id == offer.lease_id
 
 
-def test_heartbeats_of_anothers_lease_stop_it(
+def test_heartbeat_for_a_foreign_lease_stops_it(
     api: ApiFixture, me: dict[str, Any], offer: ShardOffer
 ) -> None:
     claim(api, me, offer)
@@ -81,14 +81,14 @@ def test_heartbeats_of_anothers_lease_stop_it(
         {"shards": [{}] * 17},
     ],
 )
-def test_heartbeats_without_form_are_refused(
+def test_heartbeat_refuses_malformed_bodies(
     api: ApiFixture, me: dict[str, Any], body: dict[str, Any]
 ) -> None:
     refused = problem(api.post_as_worker("heartbeat", me["token"], body), 422)
     assert refused["errors"]
 
 
-def test_the_loser_of_a_race_is_told_to_stop(
+def test_heartbeat_stops_the_slower_speculative_copy(
     api: ApiFixture, me: dict[str, Any], job_id: str, offer: ShardOffer
 ) -> None:
     claim(api, me, offer)

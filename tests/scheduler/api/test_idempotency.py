@@ -23,7 +23,7 @@ def send(
     return api.http.post(f"/api/v1/{path}", headers=headers, content=body)
 
 
-def test_a_submission_sent_again_gets_the_same_answer(api: ApiFixture) -> None:
+def test_repeated_submission_gets_the_same_response(api: ApiFixture) -> None:
     first = send(api, "a", body=BODY)
     assert first.status_code == 201
     parts = httpx.Client(base_url=api.url)
@@ -40,7 +40,7 @@ def test_a_submission_sent_again_gets_the_same_answer(api: ApiFixture) -> None:
     assert [row.action for row in api.farm.rows(AuditRow)] == ["job.submit"]
 
 
-def test_another_request_with_the_same_key_is_refused(api: ApiFixture) -> None:
+def test_different_request_with_the_same_key_is_refused(api: ApiFixture) -> None:
     job = send(api, "a", body=BODY).json()["job"]["id"]
     problem(send(api, "a", body=BODY.replace(b"60", b"61")), 422)
     problem(send(api, "a", path=f"jobs/{job}/pause"), 422)
@@ -50,14 +50,14 @@ def test_another_request_with_the_same_key_is_refused(api: ApiFixture) -> None:
     problem(send(api, "b", path=f"jobs/{job}/pause?x=1"), 422)
 
 
-def test_keys_of_different_callers_do_not_meet(api: ApiFixture) -> None:
+def test_keys_of_different_callers_are_separate(api: ApiFixture) -> None:
     other = create_key(api, "shop").secret
     first, second = send(api, "a", body=BODY), send(api, "a", body=BODY, key=other)
     assert first.status_code == second.status_code == 201
     assert first.json()["job"]["id"] != second.json()["job"]["id"]
 
 
-def test_what_was_refused_may_be_tried_again(api: ApiFixture) -> None:
+def test_refused_request_may_be_repeated(api: ApiFixture) -> None:
     problem(send(api, "a", path="jobs/job_zzz/pause"), 404)
     problem(send(api, "a", body=b"{}"), 422)
     assert api.farm.count(IdempotencyRow) == 0
@@ -67,7 +67,7 @@ def test_what_was_refused_may_be_tried_again(api: ApiFixture) -> None:
     problem(send(api, "a", body=BODY, key="tf_nobody"), 401)
 
 
-def test_an_answer_is_kept_for_a_day(api: ApiFixture) -> None:
+def test_response_is_kept_for_a_day(api: ApiFixture) -> None:
     job = send(api, "a", body=BODY).json()["job"]["id"]
     api.farm.clock.advance(DAY - 1)
     assert send(api, "a", body=BODY).headers["idempotency-replayed"] == "true"
@@ -77,11 +77,11 @@ def test_an_answer_is_kept_for_a_day(api: ApiFixture) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "a b", "x" * 256])
-def test_a_key_has_a_form(api: ApiFixture, token: str) -> None:
+def test_malformed_key_is_refused(api: ApiFixture, token: str) -> None:
     problem(send(api, token, body=BODY), 400)
 
 
-def test_the_same_key_while_the_first_is_carried_out(api: ApiFixture) -> None:
+def test_repeated_request_conflicts_while_the_first_runs(api: ApiFixture) -> None:
     host, _, port = api.url.removeprefix("http://").partition(":")
     head = (
         f"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\n"
@@ -98,7 +98,7 @@ def test_the_same_key_while_the_first_is_carried_out(api: ApiFixture) -> None:
     assert send(api, "a", body=BODY).headers["idempotency-replayed"] == "true"
 
 
-def test_a_client_that_goes_away_frees_its_key(api: ApiFixture) -> None:
+def test_key_is_free_again_after_a_disconnect(api: ApiFixture) -> None:
     host, _, port = api.url.removeprefix("http://").partition(":")
     head = (
         f"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\n"
@@ -111,7 +111,7 @@ def test_a_client_that_goes_away_frees_its_key(api: ApiFixture) -> None:
     assert send(api, "a", body=BODY).status_code == 201
 
 
-def test_a_restart_frees_what_the_last_scheduler_was_making(api: ApiFixture) -> None:
+def test_keys_of_running_requests_are_free_after_a_restart(api: ApiFixture) -> None:
     database, clock = api.farm.database, api.farm.clock
     mine, theirs = idempotency.IdempotencyKey("root", "a"), idempotency.IdempotencyKey("root", "b")
     with database.write() as session:
@@ -122,7 +122,7 @@ def test_a_restart_frees_what_the_last_scheduler_was_making(api: ApiFixture) -> 
     assert send(api, "a", body=BODY).status_code == 201
 
 
-def test_a_new_key_is_never_kept(api: ApiFixture) -> None:
+def test_key_creation_refuses_the_header(api: ApiFixture) -> None:
     headers: dict[str, Any] = {**bearer(API_KEY), "Idempotency-Key": "a"}
     wanted = {"name": "shop", "scopes": ["read"]}
     problem(api.http.post("/api/v1/keys", headers=headers, json=wanted), 400)

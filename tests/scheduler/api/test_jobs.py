@@ -23,7 +23,7 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS)
-def test_nothing_without_the_key(api: ApiFixture, method: str, path: str) -> None:
+def test_routes_need_a_key(api: ApiFixture, method: str, path: str) -> None:
     for header in (
         {},
         {"Authorization": "Bearer"},
@@ -40,13 +40,13 @@ def test_health_needs_no_key(api: ApiFixture) -> None:
     assert api.http.get("/healthz").json() == {"status": "ok"}
 
 
-def test_what_is_not_there(api: ApiFixture) -> None:
+def test_unknown_job_is_not_found(api: ApiFixture) -> None:
     problem(api.get("nothing"), 404)
     problem(api.http.delete("/api/v1/jobs"), 405)
     assert "trackfarm jobs" in problem(api.get("jobs/job_zzz"), 404)["detail"]
 
 
-def test_an_address_that_there_is_not_is_told_as_that(api: ApiFixture) -> None:
+def test_unknown_path_is_not_found(api: ApiFixture) -> None:
     assert "openapi.json" in problem(api.get("nosuch"), 404)["detail"]
     assert "this method" in problem(api.post("status"), 405)["detail"]
 
@@ -55,7 +55,7 @@ def test_an_address_that_there_is_not_is_told_as_that(api: ApiFixture) -> None:
 @pytest.mark.parametrize(
     ("since", "said"), [("2026-11-20", "has no time zone"), ("monday", "is not a time")]
 )
-def test_a_time_is_written_with_its_zone(api: ApiFixture, path: str, since: str, said: str) -> None:
+def test_times_have_a_time_zone(api: ApiFixture, path: str, since: str, said: str) -> None:
     (flaw,) = problem(api.get(path, since=since), 422)["errors"]
     assert flaw["field"] == "query.since"
     assert flaw["message"].startswith(said)
@@ -63,7 +63,7 @@ def test_a_time_is_written_with_its_zone(api: ApiFixture, path: str, since: str,
     assert api.get(path, since="2026-11-20T00:00:00Z", until="2026-11-21T00:00:00Z").is_success
 
 
-def test_a_job_from_submission_to_retry(api: ApiFixture) -> None:
+def test_job_from_submission_to_retry(api: ApiFixture) -> None:
     answer = api.submit(briefs(3), priority=5)
     assert answer.status_code == 201
     job = JobInfo.model_validate(answer.json()["job"])
@@ -80,7 +80,7 @@ def test_a_job_from_submission_to_retry(api: ApiFixture) -> None:
     assert "no track" in problem(api.post(f"jobs/{job.id}/retry"), 409)["detail"]
 
 
-def test_jobs_are_found_by_the_beginning_of_their_id(api: ApiFixture) -> None:
+def test_job_is_found_by_the_beginning_of_its_id(api: ApiFixture) -> None:
     one, two = (api.submit(briefs(1), catalog=c).json()["job"]["id"] for c in "ab")
     for reference in (one, one[:-4], one.removeprefix("job_")[:10]):
         assert api.get(f"jobs/{reference}").json()["id"] == one
@@ -92,7 +92,7 @@ def test_jobs_are_found_by_the_beginning_of_their_id(api: ApiFixture) -> None:
         problem(api.get("jobs", limit=limit), 422)
 
 
-def test_tracks_come_in_pages_in_the_catalogs_order(api: ApiFixture) -> None:
+def test_tracks_are_listed_in_pages_in_catalog_order(api: ApiFixture) -> None:
     job_id = api.submit(briefs(7)).json()["job"]["id"]
     seen, after, pages = [], 0, 0
     while True:
@@ -109,7 +109,7 @@ def test_tracks_come_in_pages_in_the_catalogs_order(api: ApiFixture) -> None:
     problem(api.get(f"jobs/{job_id}/tracks", state="lost"), 422)
 
 
-def test_a_finished_track_has_its_artifact_and_a_url(api: ApiFixture) -> None:
+def test_finished_track_has_its_artifact_and_a_url(api: ApiFixture) -> None:
     job_id = api.submit(briefs(2)).json()["job"]["id"]
     farm = api.farm
     worker = farm.join()
@@ -123,7 +123,7 @@ def test_a_finished_track_has_its_artifact_and_a_url(api: ApiFixture) -> None:
     assert (job.tracks.done, job.audio_seconds_done) == (1, 10.0)
 
 
-def test_status_workers_and_events(api: ApiFixture) -> None:
+def test_status_workers_and_events_are_listed(api: ApiFixture) -> None:
     joined = api.register_worker(name="one")
     job_id = api.submit(briefs(2)).json()["job"]["id"]
     status = FarmStatus.model_validate(api.get("status").json())
@@ -138,7 +138,7 @@ def test_status_workers_and_events(api: ApiFixture) -> None:
     problem(api.get("events", job="job_zzz"), 404)
 
 
-def test_metrics_tell_the_totals(api: ApiFixture) -> None:
+def test_metrics_have_the_totals(api: ApiFixture) -> None:
     job_id = api.submit(briefs(2)).json()["job"]["id"]
     worker = api.farm.join()
     api.farm.finish(worker, api.farm.lease(worker, job_id))

@@ -25,7 +25,7 @@ def audited(api: ApiFixture, **params: Any) -> list[AuditEntry]:
     return [AuditEntry.model_validate(e) for e in api.get("audit", **params).json()]
 
 
-def test_a_key_is_stored_as_its_digest_and_shown_once(api: ApiFixture) -> None:
+def test_key_is_stored_as_its_digest_and_shown_once(api: ApiFixture) -> None:
     new = create_key(api, "shop", "submit", "read", owner="hotel", rate=77, most_tracks=5)
     assert new.secret.startswith(KEY_PREFIX)
     assert (new.key.owner, new.key.rate, new.key.most_tracks) == ("hotel", 77, 5)
@@ -49,12 +49,12 @@ def test_a_key_is_stored_as_its_digest_and_shown_once(api: ApiFixture) -> None:
         {"name": "x", "scopes": ["read"], "hash": "0"},
     ],
 )
-def test_a_key_of_another_form_is_not_made(api: ApiFixture, wrong: dict[str, Any]) -> None:
+def test_key_refuses_malformed_requests(api: ApiFixture, wrong: dict[str, Any]) -> None:
     problem(api.http.post("/api/v1/keys", headers=bearer(API_KEY), json=wrong), 422)
     assert api.farm.count(ApiKeyRow) == 0
 
 
-def test_a_name_is_taken_as_long_as_its_key_is_good(api: ApiFixture) -> None:
+def test_key_name_is_taken_while_its_key_is_valid(api: ApiFixture) -> None:
     first = create_key(api, "shop")
     body = {"name": "shop", "scopes": ["read"]}
     again = api.http.post("/api/v1/keys", headers=bearer(API_KEY), json=body)
@@ -66,7 +66,7 @@ def test_a_name_is_taken_as_long_as_its_key_is_good(api: ApiFixture) -> None:
     problem(api.post("keys/nobody/revoke"), 404)
 
 
-def test_a_quota_says_what_is_free_and_what_to_do(api: ApiFixture) -> None:
+def test_key_quota_is_enforced_with_a_remedy(api: ApiFixture) -> None:
     key = create_key(api, most_tracks=3).secret
     job = submitted(api, key, 2).json()["job"]["id"]
     detail = problem(submitted(api, key, 4, catalog="more"), 409)["detail"]
@@ -78,7 +78,7 @@ def test_a_quota_says_what_is_free_and_what_to_do(api: ApiFixture) -> None:
     assert submitted(api, key, 3, catalog="more").status_code == 201
 
 
-def test_the_audit_log_says_who_did_what(api: ApiFixture) -> None:
+def test_audit_log_has_the_author_of_each_change(api: ApiFixture) -> None:
     new = create_key(api, "shop", "submit", "operate")
     job = submitted(api, new.secret, 1).json()["job"]["id"]
     answer = api.post(f"jobs/{job[:-3]}/pause", key=new.secret)

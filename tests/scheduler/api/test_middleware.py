@@ -22,7 +22,7 @@ def post(api: ApiFixture, path: str, body: bytes, key: str = API_KEY) -> httpx.R
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_every_answer_has_its_headers(api: ApiFixture, path: str) -> None:
+def test_responses_have_their_headers(api: ApiFixture, path: str) -> None:
     first, second = api.http.get(path), api.http.get(path)
     assert first.headers["x-content-type-options"] == "nosniff"
     assert first.headers["cache-control"] == "no-store"
@@ -33,19 +33,19 @@ def test_every_answer_has_its_headers(api: ApiFixture, path: str) -> None:
     assert "access-control-allow-origin" not in first.headers
 
 
-def test_who_came_by_tls_is_told_to_stay(api: ApiFixture) -> None:
+def test_responses_over_tls_have_hsts(api: ApiFixture) -> None:
     answer = api.http.get("/healthz", headers={"X-Forwarded-Proto": "https"})
     assert "max-age" in answer.headers["strict-transport-security"]
 
 
-def test_no_origin_is_let_in(api: ApiFixture) -> None:
+def test_responses_allow_no_other_origin(api: ApiFixture) -> None:
     asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     answer = api.http.options("/api/v1/jobs", headers=asked)
     assert answer.status_code == 405
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_a_body_may_only_be_so_long(api: ApiFixture) -> None:
+def test_long_body_is_refused(api: ApiFixture) -> None:
     detail = problem(post(api, "/api/v1/uploads", b" " * (ORDINARY_BYTES + 1)), 413)["detail"]
     assert str(ORDINARY_BYTES) in detail
     headers = {**bearer(API_KEY), "Content-Type": "application/json"}
@@ -54,7 +54,7 @@ def test_a_body_may_only_be_so_long(api: ApiFixture) -> None:
     problem(answer, 413)
 
 
-def test_no_long_body_is_taken_in_from_a_stranger(api: ApiFixture) -> None:
+def test_long_body_without_a_key_is_not_read(api: ApiFixture) -> None:
     long = b" " * (UNAUTHENTICATED_BYTES + 1)
     for path in ("/api/v1/plans", "/worker/v1/shards/x/report"):
         for key in ("join-token-0123456789", "tf_nobody"):
@@ -64,7 +64,7 @@ def test_no_long_body_is_taken_in_from_a_stranger(api: ApiFixture) -> None:
     problem(post(api, "/worker/v1/register", long), 413)
 
 
-def test_a_deep_body_is_not_parsed(api: ApiFixture) -> None:
+def test_deep_body_is_not_parsed(api: ApiFixture) -> None:
     for nest in (b"[" * 100_000, b'{"a":' * 20_000):
         problem(post(api, "/api/v1/keys", nest), 400 if len(nest) <= ORDINARY_BYTES else 413)
     deep = b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1)
@@ -74,21 +74,21 @@ def test_a_deep_body_is_not_parsed(api: ApiFixture) -> None:
     problem(post(api, "/api/v1/jobs", b"[" * 100_000), 422)
 
 
-def test_a_nul_is_refused_wherever_it_is(api: ApiFixture) -> None:
+def test_nul_character_is_refused_everywhere(api: ApiFixture) -> None:
     problem(post(api, "/api/v1/keys", b'{"name":"a\\u0000","scopes":["read"]}'), 400)
     problem(api.get("jobs/%00"), 400)
     problem(api.http.get("/api/v1/audit?target=%00", headers=bearer(API_KEY)), 400)
     problem(post(api, "/api/v1/jobs", b'{"catalog":"a\\u0000"}\n{}'), 422)
 
 
-def test_an_address_and_a_head_may_only_be_so_long(api: ApiFixture) -> None:
+def test_long_url_and_head_are_refused(api: ApiFixture) -> None:
     query = "limit=1&" * (QUERY_BYTES // 8 + 1)
     problem(api.http.get(f"/api/v1/jobs?{query}", headers=bearer(API_KEY)), 414)
     headers = {f"X-{n}": "x" * 1000 for n in range(HEAD_BYTES // 1000 + 1)}
     problem(api.http.get("/healthz", headers=headers), 431)
 
 
-def test_what_went_wrong_is_a_problem_with_its_request_id(
+def test_internal_error_is_a_problem_with_its_request_id(
     api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> float:

@@ -31,7 +31,7 @@ def listed(api: ApiFixture) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in api.get("models").json()}
 
 
-def test_who_serves_a_model_set_and_what_waits_for_it(api: ApiFixture) -> None:
+def test_models_have_their_workers_and_backlog(api: ApiFixture) -> None:
     assert listed(api)[TURBO]["is_default"], "the default of ACE-Step's own server without workers"
     me = api.register_worker(digests=WEIGHTS)
     job_id = api.farm.submit(briefs(5)).job_id
@@ -48,7 +48,7 @@ def test_who_serves_a_model_set_and_what_waits_for_it(api: ApiFixture) -> None:
     assert listed(api)["tiny"]["tracks_pending"] == 0, "a paused job is no backlog"
 
 
-def test_pages_have_every_model_set_once(api: ApiFixture) -> None:
+def test_models_are_listed_once_over_all_pages(api: ApiFixture) -> None:
     names: list[str] = []
     answer = api.get("models", limit=4)
     while "next" in answer.links:
@@ -98,7 +98,7 @@ def request(*, kind: str = "acestep-v15-turbo", limits: PlanLimits | None = None
     return PlanRequest(model_set=kind, tracks=[tracks], limits=limits or PlanLimits())
 
 
-def test_the_plan_is_for_the_workers_that_are_here(farm_url: str, sqlite_farm: FarmFixture) -> None:
+def test_plan_is_for_the_present_workers(farm_url: str, sqlite_farm: FarmFixture) -> None:
     for name, price in (("a", 0.3), ("b", 0.3), ("c", 0.0)):
         join(sqlite_farm, name, price=price)
     join(sqlite_farm, "other", kind="tiny")
@@ -115,7 +115,7 @@ def test_the_plan_is_for_the_workers_that_are_here(farm_url: str, sqlite_farm: F
     assert "3 tracks of jobs submitted earlier" in plan.notes[0]
 
 
-def test_what_was_measured_counts_for_cards_that_could_be_rented(
+def test_plan_uses_measured_speeds_for_gpus_to_rent(
     farm_url: str, sqlite_farm: FarmFixture
 ) -> None:
     join(sqlite_farm, "a", price=0.34)
@@ -128,14 +128,14 @@ def test_what_was_measured_counts_for_cards_that_could_be_rented(
         assert option.cost.expected > 1_000 * 0.9 * each / 3600 * 0.34
 
 
-def test_a_farm_without_a_worker_for_it_says_so(farm_url: str) -> None:
+def test_plan_says_when_no_worker_serves_the_model_set(farm_url: str) -> None:
     with Client(farm_url, API_KEY) as client:
         plan = client.plan(request())
     assert plan.eta_seconds is None
     assert "no worker serves acestep-v15-turbo" in plan.unfit[0].reason
 
 
-def test_a_request_that_cannot_be_understood_is_refused(farm_url: str) -> None:
+def test_plan_refuses_a_malformed_request(farm_url: str) -> None:
     with Client(farm_url, API_KEY) as client, pytest.raises(RequestRefused) as told:
         client.plan(request(kind="nope"))
     assert told.value.problem.status == 422
@@ -147,7 +147,9 @@ def test_a_request_that_cannot_be_understood_is_refused(farm_url: str) -> None:
     assert told.value.problem.status == 401
 
 
-def test_the_command_asks_the_farm(farm_url: str, sqlite_farm: FarmFixture, tmp_path: Path) -> None:
+def test_plan_command_asks_the_farm(
+    farm_url: str, sqlite_farm: FarmFixture, tmp_path: Path
+) -> None:
     join(sqlite_farm, "a")
     catalog = tmp_path / "hotel.csv"
     catalog.write_text("prompt,duration\ncalm piano,180\n")
@@ -164,7 +166,7 @@ def test_the_command_asks_the_farm(farm_url: str, sqlite_farm: FarmFixture, tmp_
     assert json.loads(asked("--json"))["fleet"] == f"1x {CARD} @0"
 
 
-def test_the_plan_is_kept_as_it_was_at_submission(api: ApiFixture) -> None:
+def test_plan_of_a_job_is_kept_from_its_submission(api: ApiFixture) -> None:
     api.farm.join()
     job_id = api.submit(briefs(5, duration=60)).json()["job"]["id"]
     kept = api.get(f"jobs/{job_id}").json()["plan"]
@@ -181,7 +183,7 @@ def test_the_plan_is_kept_as_it_was_at_submission(api: ApiFixture) -> None:
     assert api.get(f"jobs/{job_id}").json()["plan"] == kept
 
 
-def test_a_catalog_that_is_all_there_has_no_plan(api: ApiFixture) -> None:
+def test_plan_is_missing_for_a_catalog_that_is_done(api: ApiFixture) -> None:
     first = api.submit(briefs(2)).json()["job"]["id"]
     turned = api.submit(briefs(2)[::-1]).json()["job"]
     assert turned["id"] != first

@@ -26,11 +26,11 @@ def described(text: str) -> dict[str, Any]:
     return parsed
 
 
-def test_what_is_written_down_is_what_is_served(text: str) -> None:
+def test_written_description_is_up_to_date(text: str) -> None:
     assert WRITTEN.read_text("utf-8") == text, "run `make openapi`"
 
 
-def test_examples_have_the_form_that_they_show(described: dict[str, Any]) -> None:
+def test_examples_match_their_schemas(described: dict[str, Any]) -> None:
     for name, example in examples()["schemas"].items():
         schema = {"$ref": f"#/components/schemas/{name}", "components": described["components"]}
         jsonschema.Draft202012Validator(schema).validate(example)
@@ -49,7 +49,7 @@ def bodies(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
                     yield f"{place} {status}", answer.get("content", {})
 
 
-def test_every_body_has_an_example(described: dict[str, Any]) -> None:
+def test_bodies_all_have_an_example(described: dict[str, Any]) -> None:
     schemas = described["components"]["schemas"]
 
     def has_example(content: dict[str, Any]) -> bool:

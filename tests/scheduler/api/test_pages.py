@@ -16,7 +16,7 @@ from trackfarm_scheduler.api.pages import DOCS
 BASIC = ("anybody", API_KEY)
 
 
-def test_the_page_and_all_it_loads_come_from_here_and_need_a_key(api: ApiFixture) -> None:
+def test_docs_page_and_its_files_are_local_and_need_a_key(api: ApiFixture) -> None:
     page = api.http.get(DOCS, auth=BASIC)
     policy = page.headers["content-security-policy"]
     assert "https:" not in policy
@@ -46,7 +46,7 @@ def logged_in(api: ApiFixture, served: tuple[Switch, str]) -> Iterator[str]:
     switch.app = app
 
 
-def test_a_browser_draws_every_operation_under_the_policy(
+def test_docs_page_shows_every_operation_in_a_browser(
     api: ApiFixture, logged_in: str, tmp_path: Path
 ) -> None:
     browser = require(shutil.which("chromium"), "chromium")

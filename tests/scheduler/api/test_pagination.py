@@ -6,7 +6,7 @@ from tests.scheduler.api_fixture import API_KEY, ApiFixture, bearer, problem
 from tests.scheduler.farm_fixture import briefs
 
 
-def test_jobs_and_tracks_are_found_by_label_state_and_time(api: ApiFixture) -> None:
+def test_jobs_and_tracks_are_filtered_by_label_state_and_time(api: ApiFixture) -> None:
     spa = api.farm.submit(briefs(2, tags={"zone": "spa", "mood": "calm"}), catalog="a").job_id
     api.farm.clock.advance(10)
     bar = api.farm.submit(briefs(1, word="bar", tags={"zone": "bar"}), catalog="b").job_id
@@ -30,7 +30,7 @@ def test_jobs_and_tracks_are_found_by_label_state_and_time(api: ApiFixture) -> N
     assert "zone=lobby" in problem(api.get("jobs", tag="zone"), 422)["errors"][0]["message"]
 
 
-def test_workers_are_found_by_state_and_page(api: ApiFixture) -> None:
+def test_workers_are_filtered_by_state_and_paged(api: ApiFixture) -> None:
     for number in range(3):
         api.farm.join(f"w{number}")
         api.farm.clock.advance(1)

@@ -15,7 +15,7 @@ from trackfarm_scheduler.policy.models import WorkerPool, WorkerView
 SHAPE = TrackShape(10, 8, guided=False)
 
 
-def worker_views(name: str, ahead: float) -> WorkerView:
+def worker_view(name: str, ahead: float) -> WorkerView:
     return WorkerView(
         id=name,
         queue=name,
@@ -34,10 +34,9 @@ def call(name: str, tracks: int, *, waits: bool = True, kind: str = "tiny") -> O
     return OpenCall(name, waits, kind, tracks, SHAPE)
 
 
-def test_places_and_times() -> None:
-    crew = WorkerPool(
-        [worker_views("one", 30.0), worker_views("two", 6.0)],
-        {("cpu", "tiny"): (lambda _: 4.0, 2.0)},
+def test_queue_positions_and_times() -> None:
+    pool = WorkerPool(
+        [worker_view("one", 30.0), worker_view("two", 6.0)], {("cpu", "tiny"): (lambda _: 4.0, 2.0)}
     )
     waiting = [
         call("made", 1, waits=False),
@@ -45,16 +44,16 @@ def test_places_and_times() -> None:
         call("nobodys", 1, kind=FALLBACK),
         call("last", 4),
     ]
-    line = forecast_queue(waiting, crew)
-    assert line.places == {
+    forecast = forecast_queue(waiting, pool)
+    assert forecast.places == {
         "made": QueuePosition(0, 8.0),  # 6 s until a worker is free, 2 s of two workers' time
         "next": QueuePosition(1, 12.0),
         "nobodys": QueuePosition(2, None),
         "last": QueuePosition(3, 20.0),
     }
-    assert line.seconds_behind("tiny", 2, SHAPE) == 24.0
-    assert line.seconds_behind(FALLBACK, 1, SHAPE) is None
-    assert line.models == ["tiny"]
+    assert forecast.seconds_behind("tiny", 2, SHAPE) == 24.0
+    assert forecast.seconds_behind(FALLBACK, 1, SHAPE) is None
+    assert forecast.models == ["tiny"]
 
 
 @pytest.mark.parametrize(
@@ -66,5 +65,7 @@ def test_places_and_times() -> None:
         ("acestep-v15-base", ["tiny"], "acestep-v15-base"),
     ],
 )
-def test_the_default_model(chosen: str, served: list[str], default: str) -> None:
+def test_default_model_is_chosen_by_the_operator_or_the_workers(
+    chosen: str, served: list[str], default: str
+) -> None:
     assert default_model(chosen, served) == default

@@ -8,7 +8,7 @@ from tests.scheduler.clock import Clock
 from trackfarm_scheduler.api.rate_limit import RateLimiter, address_network
 
 
-def test_a_bucket_holds_a_minutes_worth_and_fills_evenly() -> None:
+def test_bucket_holds_a_minute_of_tokens_and_fills_evenly() -> None:
     clock = Clock()
     rates = RateLimiter(clock)
     assert [rates.take("a", 3).allowed for _ in range(4)] == [True, True, True, False]
@@ -21,7 +21,7 @@ def test_a_bucket_holds_a_minutes_worth_and_fills_evenly() -> None:
     assert rates.take("b", 3).left == 2
 
 
-def test_to_look_takes_nothing() -> None:
+def test_is_empty_takes_no_token() -> None:
     clock = Clock()
     rates = RateLimiter(clock)
     assert not rates.is_empty("a", 1)
@@ -32,7 +32,7 @@ def test_to_look_takes_nothing() -> None:
     assert rates.take("a", 1).allowed
 
 
-def test_memory_is_bounded_and_the_longest_silent_go_first() -> None:
+def test_buckets_unused_for_longest_are_dropped() -> None:
     rates = RateLimiter(Clock(), max_buckets=2)
     for name in ("a", "b", "a", "c"):
         rates.take(name, 1)
@@ -41,7 +41,7 @@ def test_memory_is_bounded_and_the_longest_silent_go_first() -> None:
 
 
 @given(st.lists(st.floats(0, 30), max_size=60), st.integers(1, 600))
-def test_never_more_than_the_rate_and_one_bucket(pauses: list[float], per_minute: int) -> None:
+def test_rate_and_one_bucket_are_never_exceeded(pauses: list[float], per_minute: int) -> None:
     clock = Clock()
     began, rates, allowed = clock(), RateLimiter(clock), 0
     for pause in pauses:
@@ -59,5 +59,5 @@ def test_never_more_than_the_rate_and_one_bucket(pauses: list[float], per_minute
         ("unix socket", "unix socket"),
     ],
 )
-def test_an_ipv6_customer_is_one_neighbourhood(address: str, counted_as: str) -> None:
+def test_ipv6_network_is_one_bucket(address: str, counted_as: str) -> None:
     assert address_network(address) == counted_as

@@ -34,22 +34,22 @@ def really_deep(value: object) -> int:
 
 
 @given(VALUES)
-def test_depth_is_that_of_the_value(value: object) -> None:
+def test_nesting_depth_is_that_of_the_value(value: object) -> None:
     assert nesting_depth(json.dumps(value).encode()) == really_deep(value)
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":['])
-def test_a_nest_is_refused_and_a_wide_body_is_not(opening: bytes) -> None:
+def test_deep_body_is_refused_and_a_wide_one_is_not(opening: bytes) -> None:
     assert "deeper" in (json_problem(opening * (MAX_DEPTH + 1)) or "")
     assert json_problem(json.dumps([{"a": [1]}] * 1_000).encode()) is None
     assert json_problem(b'"' + b"[" * 1_000 + b'"') is None
 
 
-def test_no_text_may_have_a_nul() -> None:
+def test_nul_character_is_refused() -> None:
     assert "NUL" in (json_problem(b'{"name":"a\\u0000b"}') or "")
 
 
-def test_no_body_has_more_names_than_a_request_can_have() -> None:
+def test_body_with_too_many_names_is_refused() -> None:
     """Listing an error for each of a million names took minutes."""
     wide = json.dumps({f"n{n}": n for n in range(MAX_QUOTES // 2)}).encode()
     assert json_problem(wide) is None
@@ -60,7 +60,7 @@ def test_no_body_has_more_names_than_a_request_can_have() -> None:
     assert max_quotes("/api/v1/plans") > max_quotes("/worker/v1/shards/x/report") == MAX_QUOTES
 
 
-def test_each_address_has_its_limit() -> None:
+def test_paths_have_their_limits() -> None:
     assert is_stream("POST", "/api/v1/jobs")
     assert is_stream("PUT", "/objects/a")
     assert not is_stream("POST", "/api/v1/jobs/x/pause")

@@ -9,7 +9,9 @@ from trackfarm.protocol.accounts import (
 from trackfarm_scheduler.api.route_auth import AuthKind, route_auths
 
 
-def test_every_route_declares_whom_it_lets_in(api: ApiFixture, served: tuple[Switch, str]) -> None:
+def test_routes_all_declare_their_authentication(
+    api: ApiFixture, served: tuple[Switch, str]
+) -> None:
     app = served[0].app
     assert isinstance(app, FastAPI)
     doors = list(route_auths(app))

@@ -15,7 +15,7 @@ SCOPE = {
 }
 
 
-class DisconnectingClient:
+class StreamClient:
     """ASGI client that accepts `chunks` parts of the body and then none."""
 
     def __init__(self, chunks: float = float("inf")) -> None:
@@ -52,14 +52,14 @@ class DisconnectingClient:
 
 
 def test_stream_is_whole_for_a_client_that_reads() -> None:
-    client = DisconnectingClient()
+    client = StreamClient()
     assert client.read() == b"part 0;part 1;part 2;"
     assert client.messages[-1]["more_body"] is False
     assert (client.is_source_closed, client.ends) == (True, 1)
 
 
 def test_stream_ends_early_for_a_client_that_does_not_read() -> None:
-    client = DisconnectingClient(chunks=1)
+    client = StreamClient(chunks=1)
     assert client.read() == b"part 0;"
     assert client.messages[-1]["more_body"] is True, "the client sees that it is incomplete"
     assert (client.is_source_closed, client.ends) == (True, 1)

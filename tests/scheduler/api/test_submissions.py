@@ -25,7 +25,7 @@ def nothing_stored(api: ApiFixture) -> bool:
     return not any(api.farm.count(table) for table in (JobRow, TrackRow, JobTrackRow))
 
 
-def test_fifteen_thousand_briefs_are_stored(
+def test_submission_stores_fifteen_thousand_briefs(
     api: ApiFixture, record_property: Callable[[str, object], None]
 ) -> None:
     def lines() -> Iterator[str]:
@@ -45,7 +45,7 @@ def test_fifteen_thousand_briefs_are_stored(
     assert api.farm.count(TrackRow) == api.farm.count(JobTrackRow) == 15_000
 
 
-def test_memory_does_not_grow_with_the_catalog(api: ApiFixture) -> None:
+def test_submission_memory_does_not_grow_with_the_catalog(api: ApiFixture) -> None:
     """A stream of 24 MB is stored with only a few chunks in memory at a time."""
     filler = "la " * 1_300
 
@@ -78,14 +78,14 @@ def test_memory_does_not_grow_with_the_catalog(api: ApiFixture) -> None:
         (['{"catalog":"spa","model_set":"suno"}', GOOD], "unknown model set"),
     ],
 )
-def test_a_submission_needs_a_header_and_briefs(
+def test_submission_needs_a_header_and_briefs(
     api: ApiFixture, lines: list[str], words: str
 ) -> None:
     assert words in problem(api.send_lines(lines), 422)["detail"]
     assert nothing_stored(api)
 
 
-def test_every_mistake_is_named_with_its_row(api: ApiFixture) -> None:
+def test_submission_names_every_mistake_with_its_row(api: ApiFixture) -> None:
     bad = [
         GOOD,
         "{not json",
@@ -104,25 +104,25 @@ def test_every_mistake_is_named_with_its_row(api: ApiFixture) -> None:
     assert nothing_stored(api)
 
 
-def test_mistakes_beyond_the_thousandth_are_only_counted(api: ApiFixture) -> None:
+def test_submission_lists_a_thousand_mistakes_and_counts_the_rest(api: ApiFixture) -> None:
     body = problem(api.send_lines([HEADER, *["{}"] * 3_000]), 422)
     assert len(body["errors"]) == MAX_ERRORS
     assert body["detail"].startswith("6000 mistakes in 3000 briefs")
     assert nothing_stored(api)
 
 
-def test_a_mistake_in_the_last_chunk_takes_the_first_back(api: ApiFixture) -> None:
+def test_submission_with_a_late_mistake_stores_nothing(api: ApiFixture) -> None:
     wanted = [brief.model_dump_json(exclude_defaults=True) for brief in briefs(4_500)]
     problem(api.send_lines([HEADER, *wanted, "{}"]), 422)
     assert nothing_stored(api)
 
 
-def test_a_line_without_end_is_cut_off(api: ApiFixture) -> None:
+def test_submission_refuses_an_endless_line(api: ApiFixture) -> None:
     assert "longer" in problem(api.send_lines([HEADER, "x" * (MAX_LINE_BYTES * 2)]), 413)["detail"]
     assert nothing_stored(api)
 
 
-def test_lines_may_end_anyhow(api: ApiFixture) -> None:
+def test_submission_accepts_any_line_ending(api: ApiFixture) -> None:
     body = f"{HEADER}\r\n{GOOD}\r\n\n{GOOD}".encode()
     answer = api.http.post(
         "/api/v1/jobs", content=body, headers={"Authorization": f"Bearer {API_KEY}"}
@@ -131,7 +131,7 @@ def test_lines_may_end_anyhow(api: ApiFixture) -> None:
     assert answer.json()["job"]["tracks"]["pending"] == 2
 
 
-def test_a_client_that_goes_away_leaves_nothing(api: ApiFixture) -> None:
+def test_submission_of_a_disconnected_client_leaves_nothing(api: ApiFixture) -> None:
     """Two chunks are in the database when the connection closes."""
     host, _, port = api.url.removeprefix("http://").partition(":")
     wanted = [brief.model_dump_json(exclude_defaults=True) for brief in briefs(4_500)]
@@ -150,7 +150,7 @@ def test_a_client_that_goes_away_leaves_nothing(api: ApiFixture) -> None:
     ("pause", "status", "stored"),
     [(STALE_UPLOAD_SECONDS - 1, 201, 3), (STALE_UPLOAD_SECONDS + 1, 408, 0)],
 )
-def test_what_comes_slowly_is_stored_as_it_comes_and_given_up_when_it_does_not(
+def test_submission_is_stored_in_chunks_and_times_out(
     api: ApiFixture, monkeypatch: pytest.MonkeyPatch, pause: float, status: int, stored: int
 ) -> None:
     monkeypatch.setattr(submissions, "CHUNK_SECONDS", 0.0)
@@ -173,7 +173,7 @@ def test_what_comes_slowly_is_stored_as_it_comes_and_given_up_when_it_does_not(
     assert farm.count(TrackRow) == stored
 
 
-def test_the_same_catalog_from_two_sides_at_once(api: ApiFixture) -> None:
+def test_submission_of_one_catalog_twice_at_once_is_one_job(api: ApiFixture) -> None:
     wanted = briefs(3_000)
     answers: list[dict[str, object]] = []
 

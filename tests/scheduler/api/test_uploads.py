@@ -31,7 +31,7 @@ def cover(source: str, **fields: Any) -> str:
     )
 
 
-def test_an_upload_goes_to_a_key_of_its_content(api: ApiFixture) -> None:
+def test_upload_goes_to_a_key_of_its_content(api: ApiFixture) -> None:
     assert announce(api).json() == {
         "source": f"upload:{SHA256}",
         "url": f"memory://put/{KEY}",
@@ -39,7 +39,7 @@ def test_an_upload_goes_to_a_key_of_its_content(api: ApiFixture) -> None:
     }
 
 
-def test_what_is_there_is_not_sent_again(api: ApiFixture) -> None:
+def test_upload_that_is_stored_is_not_sent_again(api: ApiFixture) -> None:
     api.farm.objects.content[KEY] = SONG
     assert announce(api).json() == {"source": f"upload:{SHA256}", "url": None, "headers": {}}
     api.farm.objects.content[KEY] = SONG[:2]
@@ -50,11 +50,11 @@ def test_what_is_there_is_not_sent_again(api: ApiFixture) -> None:
     "change",
     [{"size": 0}, {"size": SOURCE_BYTES + 1}, {"sha256": "../../etc"}, {"name": "x"}],
 )
-def test_uploads_without_form_are_refused(api: ApiFixture, change: dict[str, Any]) -> None:
+def test_upload_refuses_malformed_requests(api: ApiFixture, change: dict[str, Any]) -> None:
     assert problem(announce(api, **change), 422)["errors"]
 
 
-def test_uploading_needs_the_operators_key(api: ApiFixture) -> None:
+def test_upload_needs_a_key(api: ApiFixture) -> None:
     problem(api.http.post("/api/v1/uploads", json={"size": 1, "sha256": SHA256}), 401)
 
 
@@ -72,7 +72,9 @@ def test_uploading_needs_the_operators_key(api: ApiFixture) -> None:
         ("file:///etc/passwd", "file:"),
     ],
 )
-def test_what_a_brief_may_not_name(api: ApiFixture, source: str, words: str) -> None:
+def test_sources_of_others_and_local_files_are_refused(
+    api: ApiFixture, source: str, words: str
+) -> None:
     for key in ("tracks/00/stranger/lease.mp3", "checks/probe", "settings"):
         api.farm.objects.content[key] = b"somebody else's"
     good = cover("https://example.org/a.wav")
@@ -82,7 +84,7 @@ def test_what_a_brief_may_not_name(api: ApiFixture, source: str, words: str) -> 
     assert api.farm.count(JobRow) == 0
 
 
-def test_each_source_is_looked_for_once(api: ApiFixture) -> None:
+def test_sources_are_looked_up_once_each(api: ApiFixture) -> None:
     """Each distinct source is looked up once per submission."""
     lines = [cover(f"upload:{SHA256}", seed=n) for n in range(3)]
     body = problem(api.send_lines([HEADER, *lines]), 422)
@@ -91,7 +93,7 @@ def test_each_source_is_looked_for_once(api: ApiFixture) -> None:
     assert api.send_lines([HEADER, *lines]).status_code == 201
 
 
-def test_workers_get_urls_of_what_a_brief_names(api: ApiFixture) -> None:
+def test_sources_reach_the_worker_as_urls(api: ApiFixture) -> None:
     me = api.register_worker()
     worker = api.farm.worker(me["worker_id"])
     first = api.farm.submit(briefs(1), catalog="first")

@@ -64,13 +64,13 @@ def removed(api: ApiFixture, hook: str, *, key: str = API_KEY) -> httpx.Response
         ("nonsense", "must begin with https://"),
     ],
 )
-def test_where_a_webhook_may_not_point(api: ApiFixture, url: str, words: str) -> None:
+def test_webhook_refuses_private_and_unsafe_urls(api: ApiFixture, url: str, words: str) -> None:
     body = problem(asked(api, url), 422)
     assert words in body["detail"]
     assert body["errors"][0]["field"] == "body.url"
 
 
-def test_a_webhook_is_made_shown_and_removed_by_its_owner(opened: ApiFixture) -> None:
+def test_webhook_is_created_shown_and_removed_by_its_owner(opened: ApiFixture) -> None:
     shop, stranger = create_key(opened, "shop").secret, create_key(opened, "stranger").secret
     new = hooked(opened, key=shop, events=["job.ended"])
     assert new.secret == derive_secret(b"s" * 32, new.webhook.id)
@@ -86,13 +86,13 @@ def test_a_webhook_is_made_shown_and_removed_by_its_owner(opened: ApiFixture) ->
     problem(opened.get(f"webhooks/{new.webhook.id}", key=shop), 404)
 
 
-def test_an_owner_has_so_many_webhooks(opened: ApiFixture) -> None:
+def test_webhooks_of_an_owner_are_limited(opened: ApiFixture) -> None:
     for _ in range(MAX_WEBHOOKS):
         hooked(opened)
     assert str(MAX_WEBHOOKS) in problem(asked(opened), 409)["detail"]
 
 
-def test_deliveries_are_shown_page_by_page_newest_first(opened: ApiFixture) -> None:
+def test_deliveries_are_listed_newest_first_in_pages(opened: ApiFixture) -> None:
     hook = hooked(opened).webhook
     job_id = opened.farm.submit(briefs(3)).job_id
     worker = opened.farm.join()

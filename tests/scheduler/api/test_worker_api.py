@@ -34,7 +34,9 @@ def claim(api: ApiFixture, who: dict[str, Any], offer: ShardOffer) -> ClaimAnswe
     return ClaimAnswer.model_validate_json(answer.content)
 
 
-def test_the_join_token_buys_a_token_of_ones_own(api: ApiFixture, me: dict[str, Any]) -> None:
+def test_register_exchanges_the_join_token_for_a_worker_token(
+    api: ApiFixture, me: dict[str, Any]
+) -> None:
     assert me["queue"] == f"gpu.vram24.tiny.{me['worker_id']}"
     assert me["broker_url"].startswith("redis://")
     assert me["intervals"] == {"heartbeat": 1.0, "lost_after": 12.0}
@@ -46,7 +48,7 @@ def test_the_join_token_buys_a_token_of_ones_own(api: ApiFixture, me: dict[str, 
 
 
 @pytest.mark.parametrize("token", ["", "wrong", API_KEY])
-def test_registering_needs_the_join_token(api: ApiFixture, token: str) -> None:
+def test_register_needs_the_join_token(api: ApiFixture, token: str) -> None:
     facts = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
     problem(api.post_as_worker("register", token, facts), 401)
     assert api.farm.count(WorkerRow) == 0
@@ -64,7 +66,9 @@ def test_registering_needs_the_join_token(api: ApiFixture, token: str) -> None:
         ({"digests": {"dit": "not hex"}}, "schema"),
     ],
 )
-def test_who_cannot_join(api: ApiFixture, change: dict[str, Any], words: str) -> None:
+def test_register_refuses_unsuitable_workers(
+    api: ApiFixture, change: dict[str, Any], words: str
+) -> None:
     assert words in problem(api.register(**change), 422)["detail"]
     assert api.farm.count(WorkerRow) == 0
 
@@ -73,11 +77,11 @@ def test_who_cannot_join(api: ApiFixture, change: dict[str, Any], words: str) ->
     "path", ["heartbeat", "leave", "shards/s/claim", "shards/s/report", "shards/s/release"]
 )
 @pytest.mark.parametrize("token", ["", "wrong", API_KEY, JOIN_TOKEN])
-def test_nothing_without_a_workers_token(api: ApiFixture, path: str, token: str) -> None:
+def test_routes_need_a_worker_token(api: ApiFixture, path: str, token: str) -> None:
     problem(api.post_as_worker(path, token), 401)
 
 
-def test_a_claim_has_all_that_is_needed_and_nothing_else(
+def test_claim_has_all_that_is_needed_and_nothing_else(
     api: ApiFixture, me: dict[str, Any], offer: ShardOffer
 ) -> None:
     claimed = claim(api, me, offer)
@@ -92,7 +96,7 @@ def test_a_claim_has_all_that_is_needed_and_nothing_else(
         assert attempt.url_expires_at == api.farm.clock() + 900
 
 
-def test_claiming_again_renews_the_urls_of_what_is_still_open(
+def test_claim_again_renews_urls_of_open_tracks(
     api: ApiFixture, me: dict[str, Any], offer: ShardOffer
 ) -> None:
     first = claim(api, me, offer).tracks[0].track_id
@@ -105,7 +109,7 @@ def test_claiming_again_renews_the_urls_of_what_is_still_open(
     assert api.farm.attempts(offer)[1].url_expires_at == api.farm.clock() + 900
 
 
-def test_claims_that_are_refused(api: ApiFixture, me: dict[str, Any], offer: ShardOffer) -> None:
+def test_claim_is_refused_to_others(api: ApiFixture, me: dict[str, Any], offer: ShardOffer) -> None:
     other, elsewhere = api.register_worker(), api.register_worker(memory_mib=143_771)
     path, body = f"shards/{offer.shard_id}/claim", {"lease_id": offer.lease_id}
     problem(api.post_as_worker("shards/shard_0000/claim", me["token"], body), 409)
@@ -116,7 +120,7 @@ def test_claims_that_are_refused(api: ApiFixture, me: dict[str, Any], offer: Sha
     problem(api.post_as_worker(path, other["token"], body), 409)
 
 
-def test_a_cancelled_jobs_shard_is_gone(
+def test_claim_of_a_cancelled_job_is_gone(
     api: ApiFixture, me: dict[str, Any], job_id: str, offer: ShardOffer
 ) -> None:
     api.farm.change(job_id, jobs.cancel)
@@ -124,7 +128,9 @@ def test_a_cancelled_jobs_shard_is_gone(
     problem(api.post_as_worker(f"shards/{offer.shard_id}/claim", me["token"], body), 410)
 
 
-def test_results_are_committed_once(api: ApiFixture, me: dict[str, Any], offer: ShardOffer) -> None:
+def test_report_commits_results_once(
+    api: ApiFixture, me: dict[str, Any], offer: ShardOffer
+) -> None:
     first, second, _ = [order.track_id for order in claim(api, me, offer).tracks]
     report = {
         "lease_id": offer.lease_id,
@@ -142,7 +148,7 @@ def test_results_are_committed_once(api: ApiFixture, me: dict[str, Any], offer: 
     ]
 
 
-def test_a_report_with_a_key_from_elsewhere_is_an_answer_and_no_error(
+def test_report_with_a_foreign_object_key_is_refused_by_track(
     api: ApiFixture, me: dict[str, Any], offer: ShardOffer
 ) -> None:
     first = claim(api, me, offer).tracks[0].track_id
@@ -153,7 +159,7 @@ def test_a_report_with_a_key_from_elsewhere_is_an_answer_and_no_error(
     assert answer.json()["tracks"][0]["verdict"] == "refused"
 
 
-def test_releasing_and_leaving(
+def test_release_and_leave_return_tracks(
     api: ApiFixture, me: dict[str, Any], job_id: str, offer: ShardOffer
 ) -> None:
     ids = [order.track_id for order in claim(api, me, offer).tracks]

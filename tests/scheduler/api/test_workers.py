@@ -25,7 +25,7 @@ def delete(api: ApiFixture, path: str, status: int = 200) -> dict[str, Any]:
     return said
 
 
-def test_an_invitation_is_shown_without_its_token(api: ApiFixture) -> None:
+def test_invitation_is_shown_without_its_token(api: ApiFixture) -> None:
     made = invite(api, uses=3, note="for the cellar", provider="vast")
     (listed,) = api.get("workers/invitations").json()
     assert listed == made["invitation"]
@@ -38,13 +38,13 @@ def test_an_invitation_is_shown_without_its_token(api: ApiFixture) -> None:
     assert made["token"] not in api.get("events").text
 
 
-def test_who_is_invited_gets_its_own_access(api: ApiFixture) -> None:
+def test_invitation_gives_each_worker_its_own_token(api: ApiFixture) -> None:
     joined = api.post_as_worker("register", invite(api)["token"], FACTS).json()
     assert joined["broker_url"].startswith(f"redis://tfw_{joined['worker_id']}:")
     assert joined["broker_url"].endswith("@127.0.0.1:1/0")
 
 
-def test_a_registration_that_is_refused_spends_nothing(api: ApiFixture) -> None:
+def test_invitation_is_not_used_by_a_refused_registration(api: ApiFixture) -> None:
     token = invite(api)["token"]
     problem(api.post_as_worker("register", token, FACTS | {"model_set": "suno"}), 422)
     problem(api.post_as_worker("register", token, FACTS | {"memory_mib": 2_048}), 422)
@@ -55,7 +55,7 @@ def test_a_registration_that_is_refused_spends_nothing(api: ApiFixture) -> None:
     )
 
 
-def test_a_revoked_invitation_opens_nothing(api: ApiFixture) -> None:
+def test_invitation_is_refused_after_its_revocation(api: ApiFixture) -> None:
     made = invite(api, uses=5)
     assert api.post_as_worker("register", made["token"], FACTS).status_code == 200
     assert delete(api, f"invitations/{made['invitation']['id']}")["revoked_at"]
@@ -64,7 +64,7 @@ def test_a_revoked_invitation_opens_nothing(api: ApiFixture) -> None:
     delete(api, "invitations/invitation_0000", 404)
 
 
-def test_a_removed_worker_is_out_at_once_and_its_tracks_are_placed_again(api: ApiFixture) -> None:
+def test_removed_worker_loses_access_and_its_tracks_are_placed_again(api: ApiFixture) -> None:
     me = api.register_worker()
     job_id = api.farm.submit(briefs(3)).job_id
     worker = api.farm.worker(me["worker_id"])
@@ -83,7 +83,7 @@ def test_a_removed_worker_is_out_at_once_and_its_tracks_are_placed_again(api: Ap
 
 
 @pytest.mark.parametrize("key", ["", "wrong", JOIN_TOKEN])
-def test_only_the_operator_invites_and_removes(api: ApiFixture, key: str) -> None:
+def test_workers_are_invited_and_removed_by_operators_only(api: ApiFixture, key: str) -> None:
     bearer = {"Authorization": f"Bearer {key}"} if key else {}
     me = api.register_worker()
     for method, path in (
@@ -101,6 +101,6 @@ def test_only_the_operator_invites_and_removes(api: ApiFixture, key: str) -> Non
     "wishes",
     [{"uses": 0}, {"seconds": 0}, {"seconds": 1e9}, {"price_per_hour": -1}, {"surprise": 1}],
 )
-def test_what_cannot_be_wished(api: ApiFixture, wishes: dict[str, Any]) -> None:
+def test_invitation_refuses_malformed_requests(api: ApiFixture, wishes: dict[str, Any]) -> None:
     answer = api.http.post("/api/v1/workers/invitations", json=wishes, headers=BEARER)
     problem(answer, 422)

@@ -42,7 +42,7 @@ def token_of(result: Result) -> str:
     return line.partition("=")[2]
 
 
-def test_from_invitation_to_removal(trackfarm: ApiFixture) -> None:
+def test_command_from_invitation_to_removal(trackfarm: ApiFixture) -> None:
     invited = workers("invite", "--uses", "2", "--expires", "30m", "--note", "cellar")
     token = token_of(invited)
     assert f"TRACKFARM_WORKER_SCHEDULER_URL={trackfarm.url}" in invited.stdout
@@ -61,7 +61,7 @@ def test_from_invitation_to_removal(trackfarm: ApiFixture) -> None:
     assert trackfarm.post_as_worker("register", token, FACTS).status_code == 401
 
 
-def test_the_model_sets_that_the_farm_serves(trackfarm: ApiFixture) -> None:
+def test_command_lists_the_model_sets_of_the_farm(trackfarm: ApiFixture) -> None:
     trackfarm.register_worker()
     trackfarm.farm.submit(briefs(3))
     served = typer.Typer()
@@ -74,7 +74,7 @@ def test_the_model_sets_that_the_farm_serves(trackfarm: ApiFixture) -> None:
         assert rows == [row.model_dump(mode="json") for row in client.models()]
 
 
-def test_everything_can_be_said_in_json(trackfarm: ApiFixture) -> None:
+def test_command_prints_json(trackfarm: ApiFixture) -> None:
     told = ["--provider", "vast", "--rental-tag", "t-1", "--price", "1.5"]
     made = said(workers("invite", *told, "--json"))
     worker = trackfarm.farm.worker(
@@ -97,11 +97,13 @@ def test_everything_can_be_said_in_json(trackfarm: ApiFixture) -> None:
         (("revoke", "nothing"), 4),
     ],
 )
-def test_what_cannot_be_done(trackfarm: ApiFixture, arguments: tuple[str, ...], code: int) -> None:
+def test_command_explains_refusals(
+    trackfarm: ApiFixture, arguments: tuple[str, ...], code: int
+) -> None:
     assert workers(*arguments).exit_code == code
 
 
-def test_a_farm_in_clear_text_is_not_spoken_to(
+def test_command_refuses_a_farm_in_clear_text(
     trackfarm: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRACKFARM_URL", "http://farm.example:8700")
@@ -118,11 +120,11 @@ def test_a_farm_in_clear_text_is_not_spoken_to(
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90s", 90), ("30m", 1_800), ("1h", 3_600), ("0.5d", 43_200)]
 )
-def test_durations(text: str, seconds: float) -> None:
+def test_duration_is_parsed(text: str, seconds: float) -> None:
     assert duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "1", "h", "-1h", "1w", "1h30m", "0s", "32d"])
-def test_no_durations(text: str) -> None:
+def test_duration_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         duration(text)

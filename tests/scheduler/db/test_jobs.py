@@ -13,7 +13,7 @@ from trackfarm_scheduler.db.tables import LeaseRow, TrackRow
 
 
 def settled(farm: FarmFixture, job_id: str) -> JobState | None:
-    """Return the state in which the settler ends a job now; None if it does not end."""
+    """Return the state in which the completer ends a job now; None if it does not end."""
     before = farm.job(job_id).state
     after = farm.complete(job_id)
     return None if after == before else JobState(after)

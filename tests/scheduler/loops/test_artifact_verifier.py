@@ -50,7 +50,7 @@ def swap(farm: FarmFixture, track_id: int) -> str:
     return key
 
 
-def test_what_was_swapped_is_void_and_made_again(
+def test_verifier_voids_a_changed_object_and_its_track_is_made_again(
     farm: FarmFixture, artifact_verifier: ArtifactVerifier, worker: WorkerRow, job_id: str
 ) -> None:
     swapped = farm.track_ids(job_id)[1]
@@ -68,7 +68,7 @@ def test_what_was_swapped_is_void_and_made_again(
     assert farm.complete(job_id) == "done"
 
 
-def test_an_object_is_looked_at_once(
+def test_verifier_checks_an_object_once(
     farm: FarmFixture, artifact_verifier: ArtifactVerifier, job_id: str
 ) -> None:
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
@@ -79,7 +79,7 @@ def test_an_object_is_looked_at_once(
     assert farm.states(job_id) == {"done": 3}
 
 
-def test_a_track_of_a_cancelled_job_has_failed(
+def test_verifier_fails_the_track_of_a_cancelled_job(
     farm: FarmFixture, artifact_verifier: ArtifactVerifier, worker: WorkerRow
 ) -> None:
     job_id = farm.submit(briefs(2)).job_id
@@ -95,7 +95,7 @@ def test_a_track_of_a_cancelled_job_has_failed(
 
 
 @pytest.mark.parametrize("act", [jobs.pause, jobs.cancel, jobs.mark_out_of_budget])
-def test_a_job_that_goes_on_gets_what_another_has_stopped_making(
+def test_verifier_gives_the_track_to_an_active_job(
     farm: FarmFixture,
     artifact_verifier: ArtifactVerifier,
     worker: WorkerRow,
@@ -113,7 +113,7 @@ def test_a_job_that_goes_on_gets_what_another_has_stopped_making(
     farm.finish(farm.join(), farm.lease(farm.join("new"), going))
 
 
-def test_a_store_that_writes_once_is_trusted(
+def test_verifier_trusts_a_store_that_writes_once(
     farm: FarmFixture, artifact_verifier: ArtifactVerifier, job_id: str
 ) -> None:
     swap(farm, farm.track_ids(job_id)[0])
@@ -123,7 +123,7 @@ def test_a_store_that_writes_once_is_trusted(
     assert farm.states(job_id) == {"done": 3}
 
 
-def test_a_removed_job_does_not_go_on(
+def test_verifier_does_not_reopen_a_removed_job(
     farm: FarmFixture, artifact_verifier: ArtifactVerifier, job_id: str
 ) -> None:
     swap(farm, farm.track_ids(job_id)[0])
@@ -143,7 +143,7 @@ def test_a_removed_job_does_not_go_on(
         ("", ("e2", None), False),
     ],
 )
-def test_what_was_committed_before_etags_were_noted_is_told_by_its_md5(
+def test_verifier_compares_the_md5_without_an_etag(
     etag: str, found: tuple[str, str | None], changed: bool
 ) -> None:
     committed = CommittedArtifact(1, "worker_1", "tracks/1", 5, "m1", etag)

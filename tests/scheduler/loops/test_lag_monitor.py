@@ -40,10 +40,10 @@ async def _lag_while(taken: str) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("taken", ["threads", "turn"])
-def test_a_wait_is_seen_while_it_lasts_and_remembered(taken: str) -> None:
+def test_lag_is_seen_while_a_wait_lasts_and_remembered(taken: str) -> None:
     during, after = asyncio.run(_lag_while(taken))
     assert after >= during
 
 
-def test_nobody_waits_where_nobody_watches() -> None:
+def test_lag_is_zero_without_a_watch() -> None:
     assert LagMonitor(CapacityLimiter(1), lambda: None).lag == 0

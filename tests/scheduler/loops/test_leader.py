@@ -33,7 +33,7 @@ def may_act(database: Database, leadership: Leadership) -> bool:
     return True
 
 
-def test_one_leads_and_the_other_waits(database: Database) -> None:
+def test_leader_is_one_of_two_schedulers(database: Database) -> None:
     one, other = scheduler(database, "one"), scheduler(database, "other")
     for _ in range(3):
         assert (one.leads, other.leads) == (True, False)
@@ -42,12 +42,12 @@ def test_one_leads_and_the_other_waits(database: Database) -> None:
         one.tick()
 
 
-def test_nobody_leads_before_the_first_look(database: Database) -> None:
+def test_leader_is_unknown_before_the_first_tick(database: Database) -> None:
     fresh = Leadership(database=database, holder="fresh", lease_seconds=LONG)
     assert (fresh.leads, may_act(database, fresh)) == (False, False)
 
 
-def test_of_many_that_start_at_once_one_leads(database: Database) -> None:
+def test_leader_is_one_of_many_that_start_at_once(database: Database) -> None:
     """A conflict over the first row may fail an election, but never create two leaders."""
 
     def start(number: int) -> Leadership | None:
@@ -62,14 +62,14 @@ def test_of_many_that_start_at_once_one_leads(database: Database) -> None:
     assert sum(may_act(database, c) for c in schedulers) == 1
 
 
-def test_a_long_write_of_ones_own_costs_no_lead(queued_database: Database) -> None:
+def test_leader_renews_during_a_long_write_of_its_own(queued_database: Database) -> None:
     one = scheduler(queued_database, "one")
     with ThreadPoolExecutor(1) as pool, queued_database.write():
         pool.submit(one.tick).result(timeout=5)
     assert may_act(queued_database, one)
 
 
-def test_after_the_term_another_takes_over(database: Database) -> None:
+def test_leader_is_replaced_after_its_lease_expired(database: Database) -> None:
     frozen = scheduler(database, "frozen", seconds=SHORT)
     other = scheduler(database, "other")
 
@@ -85,14 +85,14 @@ def test_after_the_term_another_takes_over(database: Database) -> None:
     assert may_act(database, other)
 
 
-def test_a_term_that_ran_out_is_over_even_if_nobody_wants_it(database: Database) -> None:
+def test_leader_may_not_act_after_its_lease_expired(database: Database) -> None:
     alone = scheduler(database, "alone", seconds=SHORT)
     wait_until(lambda: not may_act(database, alone), timeout_s=10, what="the lease ends")
     alone.tick()
     assert may_act(database, alone)
 
 
-def test_renewing_keeps_the_lead(database: Database) -> None:
+def test_leader_stays_while_it_renews(database: Database) -> None:
     one, other = (
         scheduler(database, "one", seconds=SHORT),
         scheduler(database, "other", seconds=SHORT),
@@ -110,7 +110,7 @@ def test_renewing_keeps_the_lead(database: Database) -> None:
     wait_until(renewed, timeout_s=30, what="three lease times have passed")
 
 
-def test_resigning_hands_over_at_once(database: Database) -> None:
+def test_leader_that_releases_is_replaced_at_once(database: Database) -> None:
     one, other = scheduler(database, "one"), scheduler(database, "other")
     other.release()
     assert may_act(database, one), "only the leader can resign"
@@ -120,12 +120,12 @@ def test_resigning_hands_over_at_once(database: Database) -> None:
     assert other.leads
 
 
-def test_a_restart_at_the_same_place_need_not_wait(database: Database) -> None:
+def test_leader_keeps_its_lease_over_a_restart(database: Database) -> None:
     scheduler(database, "host:8300")
     assert scheduler(database, "host:8300").leads
 
 
-def test_gaining_is_told_once_and_again_after_a_loss(database: Database) -> None:
+def test_on_gain_is_called_once_per_gain(database: Database) -> None:
     one = Leadership(database=database, holder="one", lease_seconds=LONG)
     gained: list[str] = []
     one.on_gain = lambda: gained.append("one")
@@ -140,7 +140,7 @@ def test_gaining_is_told_once_and_again_after_a_loss(database: Database) -> None
     assert (one.leads, gained) == (True, ["one"]), "it never noticed the loss"
 
 
-def test_work_that_must_follow_a_gain_is_tried_until_it_succeeds(database: Database) -> None:
+def test_on_gain_is_repeated_until_it_succeeds(database: Database) -> None:
     one = Leadership(database=database, holder="one", lease_seconds=LONG)
     tries = 0
 
@@ -158,7 +158,7 @@ def test_work_that_must_follow_a_gain_is_tried_until_it_succeeds(database: Datab
     assert (one.leads, tries) == (True, 2)
 
 
-def test_a_transaction_that_may_not_act_leaves_nothing(farm: FarmFixture) -> None:
+def test_require_rolls_back_a_transaction_of_a_former_leader(farm: FarmFixture) -> None:
     """Decisions of a suspended leader are rolled back with its transaction."""
     job_id = farm.submit(briefs(1)).job_id
     other = scheduler(farm.database, "other")
@@ -174,7 +174,7 @@ def test_a_transaction_that_may_not_act_leaves_nothing(farm: FarmFixture) -> Non
     assert farm.job(job_id).state == "accepted"
 
 
-def test_a_settler_that_does_not_lead_ends_no_job(farm: FarmFixture) -> None:
+def test_completer_ends_no_job_without_the_lead(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(1)).job_id
     worker = farm.join()
     farm.finish(worker, farm.lease(worker, job_id))

@@ -61,7 +61,7 @@ def expire(farm: FarmFixture, offer: ShardOffer) -> None:
         leases.end(session, lease, farm.clock(), reason="expired", left_open=AttemptState.EXPIRED)
 
 
-def test_what_was_abandoned_goes_and_what_was_committed_stays(
+def test_cleaner_removes_abandoned_objects_and_keeps_committed_ones(
     farm: FarmFixture, store: DirectoryStore, orphan_cleaner: OrphanCleaner
 ) -> None:
     job_id = farm.submit(briefs(3)).job_id
@@ -85,7 +85,7 @@ def test_what_was_abandoned_goes_and_what_was_committed_stays(
     assert farm.count(AttemptRow, col(AttemptRow.object_removed_at).is_not(None)) == 2
 
 
-def test_what_a_quarantined_worker_wrote_once_more_goes_too(
+def test_cleaner_removes_late_objects_of_a_quarantined_worker(
     farm: FarmFixture, store: DirectoryStore, orphan_cleaner: OrphanCleaner
 ) -> None:
     """Its failures are forgiven, but its upload URLs are still valid."""
@@ -102,7 +102,7 @@ def test_what_a_quarantined_worker_wrote_once_more_goes_too(
     assert stored(store) == set()
 
 
-def test_a_renewed_url_keeps_an_object_longer(
+def test_cleaner_waits_for_a_renewed_url(
     farm: FarmFixture, store: DirectoryStore, orphan_cleaner: OrphanCleaner
 ) -> None:
     job_id = farm.submit(briefs(1)).job_id
@@ -120,7 +120,7 @@ def test_a_renewed_url_keeps_an_object_longer(
     assert stored(store) == set()
 
 
-def test_an_object_that_never_came_is_no_error(
+def test_cleaner_ignores_objects_that_never_came(
     farm: FarmFixture, orphan_cleaner: OrphanCleaner
 ) -> None:
     job_id = farm.submit(briefs(1)).job_id
@@ -131,9 +131,7 @@ def test_an_object_that_never_came_is_no_error(
     assert farm.count(AttemptRow, col(AttemptRow.object_removed_at).is_not(None)) == 1
 
 
-def test_an_offer_that_nobody_claimed_has_nothing_to_sweep(
-    farm: FarmFixture, orphan_cleaner: OrphanCleaner
-) -> None:
+def test_cleaner_ignores_unclaimed_offers(farm: FarmFixture, orphan_cleaner: OrphanCleaner) -> None:
     offer = farm.offer(farm.join(), farm.submit(briefs(1)).job_id)
     expire(farm, offer)
     farm.clock.advance(10 * URL_SECONDS)
@@ -141,7 +139,7 @@ def test_an_offer_that_nobody_claimed_has_nothing_to_sweep(
     assert farm.attempts(offer)[0].object_removed_at is None
 
 
-def test_more_than_one_batch_goes_in_one_tick(
+def test_cleaner_removes_several_batches_in_one_tick(
     farm: FarmFixture, orphan_cleaner: OrphanCleaner
 ) -> None:
     job_id = farm.submit(briefs(1_100)).job_id
@@ -152,7 +150,7 @@ def test_more_than_one_batch_goes_in_one_tick(
     assert farm.count(AttemptRow, col(AttemptRow.object_removed_at).is_(None)) == 0
 
 
-def test_an_upload_that_a_crash_cut_off_goes_once_it_has_been_quiet(
+def test_cleaner_removes_interrupted_submissions(
     farm: FarmFixture, orphan_cleaner: OrphanCleaner
 ) -> None:
     """This includes uploads to another scheduler; an upload in progress stays, however long it
@@ -172,7 +170,7 @@ def test_an_upload_that_a_crash_cut_off_goes_once_it_has_been_quiet(
     assert farm.count(TrackRow) == 2 + 6
 
 
-def test_what_comes_after_an_upload_was_given_up_is_refused(
+def test_submission_that_was_removed_is_refused(
     farm: FarmFixture, orphan_cleaner: OrphanCleaner
 ) -> None:
     late, done = farm.begin_submission(), farm.begin_submission(catalog="other")
@@ -191,7 +189,7 @@ def test_what_comes_after_an_upload_was_given_up_is_refused(
     assert {track.job_id for track in farm.rows(TrackRow)} == {sealed.job_id}
 
 
-def test_only_the_leader_sweeps(farm: FarmFixture, store: DirectoryStore) -> None:
+def test_cleaner_acts_only_as_the_leader(farm: FarmFixture, store: DirectoryStore) -> None:
     farm.add_briefs(farm.begin_submission(), briefs(4))
     farm.clock.advance(10 * STALE_UPLOAD_SECONDS)
     other = Leadership(database=farm.database, holder="other", lease_seconds=60)

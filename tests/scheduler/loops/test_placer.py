@@ -21,7 +21,7 @@ def job_id(loops: PlacerFixture, worker: WorkerRow) -> str:
     return loops.farm.submit(briefs(40)).job_id
 
 
-def test_only_the_leader_places_and_rescues(loops: PlacerFixture) -> None:
+def test_placer_and_rescuer_act_only_as_the_leader(loops: PlacerFixture) -> None:
     """The other scheduler acts neither while it waits nor when it wakes up and still believes it
     leads."""
     worker = loops.farm.join()
@@ -46,7 +46,7 @@ def test_only_the_leader_places_and_rescues(loops: PlacerFixture) -> None:
     assert loops.rescues == 1
 
 
-def test_a_job_counts_as_fed_when_it_gets_a_shard(loops: PlacerFixture) -> None:
+def test_placer_records_the_time_of_a_jobs_last_shard(loops: PlacerFixture) -> None:
     """Otherwise it would age, and overtake others, while it is worked on."""
     loops.farm.join()
     job_id = loops.farm.submit(briefs(40)).job_id
@@ -55,7 +55,7 @@ def test_a_job_counts_as_fed_when_it_gets_a_shard(loops: PlacerFixture) -> None:
     assert loops.farm.job(job_id).last_shard_at == loops.farm.clock()
 
 
-def test_a_queue_holds_no_more_than_its_worker_can_start_soon(
+def test_placer_queues_no_more_than_a_worker_can_start_soon(
     loops: PlacerFixture, job_id: str, worker: WorkerRow
 ) -> None:
     loops.placer.tick()
@@ -70,7 +70,7 @@ def test_a_queue_holds_no_more_than_its_worker_can_start_soon(
     assert len(loops.live()) == SHARDS_AHEAD, "taken messages still count as queued shards"
 
 
-def test_a_shard_that_is_being_finished_makes_room_for_the_next(
+def test_placer_offers_the_next_shard_while_one_is_being_finished(
     loops: PlacerFixture, job_id: str, worker: WorkerRow
 ) -> None:
     loops.placer.tick()
@@ -84,7 +84,7 @@ def test_a_shard_that_is_being_finished_makes_room_for_the_next(
     assert len(loops.live()) == SHARDS_AHEAD + 1
 
 
-def test_nothing_is_offered_without_a_worker_or_while_paused(loops: PlacerFixture) -> None:
+def test_placer_offers_nothing_without_a_worker_or_while_paused(loops: PlacerFixture) -> None:
     job_id = loops.farm.submit(briefs(3)).job_id
     loops.placer.tick()
     loops.farm.join()
@@ -93,7 +93,7 @@ def test_nothing_is_offered_without_a_worker_or_while_paused(loops: PlacerFixtur
     assert loops.live() == []
 
 
-def test_nothing_is_offered_while_the_broker_is_away(
+def test_placer_offers_nothing_while_the_broker_is_down(
     loops: PlacerFixture, job_id: str, worker: WorkerRow
 ) -> None:
     loops.server.kill()
@@ -107,7 +107,7 @@ def test_nothing_is_offered_while_the_broker_is_away(
     assert loops.redis.llen(worker.queue) == SHARDS_AHEAD
 
 
-def test_only_who_can_make_a_job_is_given_of_it(loops: PlacerFixture) -> None:
+def test_placer_offers_only_to_suitable_workers(loops: PlacerFixture) -> None:
     small = loops.farm.join("small", memory_mib=8_192)
     big = loops.farm.join("big", provider="vast")
     other = loops.farm.join("other", model_set="acestep-v15-turbo")

@@ -24,9 +24,9 @@ def spent(farm: FarmFixture, job_id: str) -> float:
 
 def affordable(farm: FarmFixture, job_id: str) -> float | None:
     with farm.database.read() as session:
-        crew = placement_view.load_worker_pool(session)
+        pool = placement_view.load_worker_pool(session)
         (view,) = placement_view.load_jobs(
-            session, jobs.find(session, job_id), crew, farm.clock(), 99
+            session, jobs.find(session, job_id), pool, farm.clock(), 99
         )
         return view.affordable
 
@@ -34,15 +34,15 @@ def affordable(farm: FarmFixture, job_id: str) -> float | None:
 def place_all(farm: FarmFixture, job_id: str) -> list[ShardOffer]:
     """Offer everything that the placer would offer of a job in one tick."""
     with farm.database.read() as session:
-        crew = placement_view.load_worker_pool(session)
+        pool = placement_view.load_worker_pool(session)
         views = placement_view.load_jobs(
-            session, jobs.find(session, job_id), crew, farm.clock(), 99
+            session, jobs.find(session, job_id), pool, farm.clock(), 99
         )
-        shards = place(views, crew.workers, shard_seconds=60)
+        shards = place(views, pool.workers, shard_seconds=60)
     return [farm.offer(farm.worker(s.worker_id), job_id, s.track_ids) for s in shards]
 
 
-def test_a_track_costs_its_seconds_on_the_engine(farm: FarmFixture, worker: WorkerRow) -> None:
+def test_budget_is_charged_with_engine_seconds(farm: FarmFixture, worker: WorkerRow) -> None:
     job_id = farm.submit(briefs(2)).job_id
     offer = farm.lease(worker, job_id)
     first, second = farm.track_ids(job_id)
@@ -56,7 +56,7 @@ def test_a_track_costs_its_seconds_on_the_engine(farm: FarmFixture, worker: Work
     assert totals["cost_dollars", "failures"] == pytest.approx(0.004)
 
 
-def test_a_report_that_comes_again_costs_nothing(farm: FarmFixture, worker: WorkerRow) -> None:
+def test_budget_is_charged_once_for_a_repeated_report(farm: FarmFixture, worker: WorkerRow) -> None:
     """A worker repeats unacknowledged reports."""
     job_id = farm.submit(briefs(2)).job_id
     offer = farm.lease(worker, job_id)
@@ -69,7 +69,7 @@ def test_a_report_that_comes_again_costs_nothing(farm: FarmFixture, worker: Work
     assert spent(farm, job_id) == pytest.approx(0.014)
 
 
-def test_what_was_refused_costs_nothing(farm: FarmFixture, worker: WorkerRow) -> None:
+def test_budget_is_not_charged_for_refused_results(farm: FarmFixture, worker: WorkerRow) -> None:
     job_id = farm.submit(briefs(1)).job_id
     offer = farm.lease(worker, job_id)
     (track_id,) = farm.track_ids(job_id)
@@ -78,7 +78,7 @@ def test_what_was_refused_costs_nothing(farm: FarmFixture, worker: WorkerRow) ->
     assert spent(farm, job_id) == 0
 
 
-def test_what_runs_is_committed(farm: FarmFixture, worker: WorkerRow) -> None:
+def test_budget_includes_running_work(farm: FarmFixture, worker: WorkerRow) -> None:
     """Each track takes two seconds, at a tenth of a cent per second."""
     job_id = farm.submit(briefs(9), budget=1.0).job_id
     assert affordable(farm, job_id) == pytest.approx(1.0)
@@ -88,13 +88,13 @@ def test_what_runs_is_committed(farm: FarmFixture, worker: WorkerRow) -> None:
     assert affordable(farm, job_id) == pytest.approx(1 - 0.006), "now it is spent"
 
 
-def test_a_job_without_budget_may_spend_what_it_likes(farm: FarmFixture, worker: WorkerRow) -> None:
+def test_budget_is_optional(farm: FarmFixture, worker: WorkerRow) -> None:
     job_id = farm.submit(briefs(3)).job_id
     farm.lease(worker, job_id, farm.track_ids(job_id)[:1])
     assert affordable(farm, job_id) is None
 
 
-def test_it_ends_only_when_nothing_runs_any_more(farm: FarmFixture, worker: WorkerRow) -> None:
+def test_budget_ends_a_job_only_when_nothing_runs(farm: FarmFixture, worker: WorkerRow) -> None:
     job_id = farm.submit(briefs(3), budget=0.005).job_id
     first, second, _ = farm.track_ids(job_id)
     running = farm.lease(worker, job_id, [first, second])
@@ -112,12 +112,12 @@ def test_it_ends_only_when_nothing_runs_any_more(farm: FarmFixture, worker: Work
     assert farm.states(job_id) == {"done": 2, "pending": 1}
 
 
-def test_without_a_worker_a_job_is_not_broke(farm: FarmFixture) -> None:
+def test_budget_ends_no_job_without_a_worker(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(1), budget=1e-9).job_id
     assert farm.complete(job_id) == "accepted"
 
 
-def test_a_worker_that_costs_nothing_goes_on(farm: FarmFixture, worker: WorkerRow) -> None:
+def test_budget_does_not_stop_a_free_worker(farm: FarmFixture, worker: WorkerRow) -> None:
     own = farm.join("own")
     job_id = farm.submit(briefs(9), budget=1e-9).job_id
     offers = place_all(farm, job_id)
@@ -126,7 +126,7 @@ def test_a_worker_that_costs_nothing_goes_on(farm: FarmFixture, worker: WorkerRo
     assert farm.complete(job_id) == "running"
 
 
-def test_a_cheap_worker_that_cannot_make_it_is_no_reason_to_wait(farm: FarmFixture) -> None:
+def test_budget_ends_a_job_although_an_unsuitable_worker_is_cheap(farm: FarmFixture) -> None:
     """Nor is a track that only needs an unaffordable GPU: either would keep the job open for
     ever."""
     farm.join("cheap", memory_mib=6_144, price_per_hour=0.0, model_set="acestep-v15-turbo")
@@ -138,7 +138,7 @@ def test_a_cheap_worker_that_cannot_make_it_is_no_reason_to_wait(farm: FarmFixtu
     assert farm.complete(job_id) == "out_of_budget"
 
 
-def test_a_job_that_cannot_pay_for_anything_says_so_at_once(
+def test_budget_that_pays_for_nothing_ends_a_job_at_once(
     farm: FarmFixture, worker: WorkerRow
 ) -> None:
     job_id = farm.submit(briefs(2), budget=1e-9).job_id
@@ -146,7 +146,7 @@ def test_a_job_that_cannot_pay_for_anything_says_so_at_once(
     assert farm.job(job_id).reason == "the budget is spent; 2 tracks are not made"
 
 
-def test_more_money_lets_it_go_on(farm: FarmFixture, worker: WorkerRow) -> None:
+def test_budget_increase_resumes_a_job(farm: FarmFixture, worker: WorkerRow) -> None:
     job_id = farm.submit(briefs(4), budget=0.003).job_id
     farm.finish(worker, farm.lease(worker, job_id, farm.track_ids(job_id)[:1]))
     assert farm.complete(job_id) == "out_of_budget"
@@ -165,9 +165,7 @@ def test_more_money_lets_it_go_on(farm: FarmFixture, worker: WorkerRow) -> None:
     assert spent(farm, job_id) <= 1.0
 
 
-def test_another_job_gets_what_it_shares_with_a_broke_one(
-    farm: FarmFixture, worker: WorkerRow
-) -> None:
+def test_budget_end_transfers_shared_tracks(farm: FarmFixture, worker: WorkerRow) -> None:
     broke = farm.submit(briefs(3), budget=0.002).job_id
     other = farm.submit(briefs(4)).job_id
     farm.finish(worker, farm.lease(worker, broke, farm.track_ids(broke)[:1]))

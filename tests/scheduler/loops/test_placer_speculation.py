@@ -14,7 +14,7 @@ def races(loops: PlacerFixture) -> list[ShardRow]:
     return loops.farm.rows(ShardRow, col(ShardRow.is_speculative).is_(True))
 
 
-def test_tracks_of_a_silent_worker_are_raced_before_it_is_lost(loops: PlacerFixture) -> None:
+def test_placer_copies_tracks_of_a_silent_worker_before_it_is_lost(loops: PlacerFixture) -> None:
     """No heartbeat for more than two intervals, which are one second on a small farm."""
     slow = loops.farm.join("slow")
     job_id = loops.farm.submit(briefs(TRACKS)).job_id
@@ -42,7 +42,7 @@ def test_tracks_of_a_silent_worker_are_raced_before_it_is_lost(loops: PlacerFixt
     assert loops.farm.states(job_id) == {"done": TRACKS}
 
 
-def test_a_paused_job_is_not_raced(loops: PlacerFixture) -> None:
+def test_placer_copies_no_tracks_of_a_paused_job(loops: PlacerFixture) -> None:
     slow = loops.farm.join("slow")
     job_id = loops.farm.submit(briefs(TRACKS)).job_id
     loops.farm.submit(briefs(1), catalog="other")
@@ -55,7 +55,7 @@ def test_a_paused_job_is_not_raced(loops: PlacerFixture) -> None:
     assert races(loops) == []
 
 
-def test_a_race_that_nobody_can_pay_is_not_offered(loops: PlacerFixture) -> None:
+def test_placer_copies_nothing_beyond_the_budget(loops: PlacerFixture) -> None:
     slow = loops.farm.join("slow", price_per_hour=3.6)
     job_id = loops.farm.submit(briefs(TRACKS), budget=0.0041).job_id
     loops.farm.lease(slow, job_id)

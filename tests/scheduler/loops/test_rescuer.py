@@ -19,7 +19,7 @@ def job_id(loops: PlacerFixture, worker: WorkerRow) -> str:
     return loops.farm.submit(briefs(40)).job_id
 
 
-def test_an_offer_in_the_queue_waits_as_long_as_it_takes(
+def test_rescuer_keeps_an_offer_while_its_message_is_queued(
     loops: PlacerFixture, job_id: str, worker: WorkerRow
 ) -> None:
     loops.placer.tick()
@@ -29,7 +29,7 @@ def test_an_offer_in_the_queue_waits_as_long_as_it_takes(
     assert loops.rescues == 0
 
 
-def test_an_offer_whose_message_left_is_taken_apart_after_the_time_to_claim(
+def test_rescuer_withdraws_an_offer_that_was_taken_and_not_claimed(
     loops: PlacerFixture, job_id: str, worker: WorkerRow
 ) -> None:
     """The second offer, still in the queue, is left alone."""
@@ -46,7 +46,7 @@ def test_an_offer_whose_message_left_is_taken_apart_after_the_time_to_claim(
     assert all(a.state == "expired" for a in loops.farm.attempts(taken))
 
 
-def test_a_claim_in_time_keeps_the_offer(
+def test_rescuer_keeps_an_offer_claimed_in_time(
     loops: PlacerFixture, job_id: str, worker: WorkerRow
 ) -> None:
     loops.placer.tick()
@@ -58,7 +58,7 @@ def test_a_claim_in_time_keeps_the_offer(
     assert len(loops.live()) == SHARDS_AHEAD
 
 
-def test_an_offer_seen_before_its_message_was_sent_is_not_lost(
+def test_rescuer_keeps_an_offer_whose_message_was_sent_late(
     loops: PlacerFixture, job_id: str, worker: WorkerRow
 ) -> None:
     """The rescuer may run between the placer's commit and its message."""
@@ -69,7 +69,7 @@ def test_an_offer_seen_before_its_message_was_sent_is_not_lost(
     assert [lease.id for lease in loops.live()] == [offer.lease_id]
 
 
-def test_a_broker_that_restarts_empty_loses_nothing(
+def test_rescuer_recovers_offers_lost_by_the_broker(
     loops: PlacerFixture, job_id: str, worker: WorkerRow
 ) -> None:
     loops.placer.tick()
@@ -82,7 +82,7 @@ def test_a_broker_that_restarts_empty_loses_nothing(
     assert loops.redis.llen(worker.queue) == SHARDS_AHEAD
 
 
-def test_while_the_broker_is_away_offers_wait(
+def test_rescuer_keeps_offers_while_the_broker_is_down(
     loops: PlacerFixture, job_id: str, worker: WorkerRow
 ) -> None:
     """The scheduler cannot know then whether the message is still there."""
@@ -95,7 +95,7 @@ def test_while_the_broker_is_away_offers_wait(
     assert len(loops.live()) == SHARDS_AHEAD, "its queue came back from disk"
 
 
-def test_an_offer_without_a_worker_is_taken_apart_at_once(
+def test_rescuer_withdraws_an_offer_without_a_worker_at_once(
     loops: PlacerFixture, job_id: str, worker: WorkerRow
 ) -> None:
     loops.placer.tick()
@@ -107,7 +107,7 @@ def test_an_offer_without_a_worker_is_taken_apart_at_once(
     assert loops.farm.states(job_id) == {"pending": 40}
 
 
-def test_a_late_message_of_a_lost_offer_is_nobodys(
+def test_claim_of_a_withdrawn_offer_is_refused(
     loops: PlacerFixture, job_id: str, worker: WorkerRow
 ) -> None:
     """Old messages stay in the queue ahead of the new ones and must not hide them."""
@@ -126,7 +126,7 @@ def test_a_late_message_of_a_lost_offer_is_nobodys(
     assert len(loops.live()) == SHARDS_AHEAD
 
 
-def test_a_claimed_lease_lives_by_heartbeats(
+def test_rescuer_keeps_a_lease_while_heartbeats_come(
     loops: PlacerFixture, job_id: str, worker: WorkerRow
 ) -> None:
     loops.placer.tick()
@@ -138,7 +138,7 @@ def test_a_claimed_lease_lives_by_heartbeats(
     assert "expired" in loops.reasons()
 
 
-def test_a_silent_worker_is_lost_with_all_it_held(
+def test_rescuer_loses_a_silent_worker_with_its_leases(
     loops: PlacerFixture, job_id: str, worker: WorkerRow
 ) -> None:
     loops.placer.tick()
@@ -153,7 +153,7 @@ def test_a_silent_worker_is_lost_with_all_it_held(
     assert loops.farm.states(job_id) == {"pending": 40}
 
 
-def test_a_schedulers_absence_costs_nobody_anything(
+def test_rescuer_extends_leases_by_its_own_absence(
     loops: PlacerFixture, job_id: str, worker: WorkerRow
 ) -> None:
     loops.placer.tick()
@@ -170,7 +170,7 @@ def test_a_schedulers_absence_costs_nobody_anything(
     )
 
 
-def test_a_claim_between_the_look_and_the_lock_is_respected(
+def test_rescuer_respects_a_claim_between_read_and_lock(
     loops: PlacerFixture, job_id: str, worker: WorkerRow
 ) -> None:
     """A heartbeat that comes while the rescuer decides keeps the lease."""
@@ -188,7 +188,7 @@ def test_a_claim_between_the_look_and_the_lock_is_respected(
         assert lease.state == "live"
 
 
-def test_nobody_is_blamed_for_the_schedulers_own_slowness(
+def test_rescuer_allows_for_the_schedulers_own_lag(
     loops: PlacerFixture, job_id: str, worker: WorkerRow
 ) -> None:
     loops.placer.tick()

@@ -16,7 +16,7 @@ from trackfarm_scheduler.metrics.survey import Surveyor
 from trackfarm_scheduler.objects.directory import DirectoryStore
 
 
-def test_it_says_what_runs_and_how_it_is(sqlite_farm: FarmFixture) -> None:
+def test_exporter_describes_the_running_scheduler(sqlite_farm: FarmFixture) -> None:
     samples = scraped(collector(sqlite_farm, lag=lambda: 0.25))
     assert value(samples, "build_info", version=__version__) == 1
     assert value(samples, "scheduler_lag_seconds") == 0.25
@@ -29,7 +29,7 @@ def test_it_says_what_runs_and_how_it_is(sqlite_farm: FarmFixture) -> None:
     assert ("process_cpu_seconds_total", frozenset()) in samples
 
 
-def test_a_database_that_is_away_is_said(sqlite_farm: FarmFixture, tmp_path: Path) -> None:
+def test_exporter_reports_an_unavailable_database(sqlite_farm: FarmFixture, tmp_path: Path) -> None:
     subject = collector(sqlite_farm)
     sqlite_farm.database.close()
     (tmp_path / "farm.db").rename(tmp_path / "away.db")
@@ -44,7 +44,7 @@ def test_a_database_that_is_away_is_said(sqlite_farm: FarmFixture, tmp_path: Pat
     assert value(samples, "jobs") is None
 
 
-def test_the_broker_is_measured(sqlite_farm: FarmFixture, redis: RedisServer) -> None:
+def test_exporter_measures_the_broker(sqlite_farm: FarmFixture, redis: RedisServer) -> None:
     broker = Broker(redis.url)
     worker, job = sqlite_farm.join(), sqlite_farm.submit(briefs(2)).job_id
     broker.send([sqlite_farm.offer(worker, job, [i]) for i in sqlite_farm.track_ids(job)])
@@ -58,21 +58,23 @@ def test_the_broker_is_measured(sqlite_farm: FarmFixture, redis: RedisServer) ->
     broker.close()
 
 
-def test_a_disk_is_watched_where_we_fill_it(sqlite_farm: FarmFixture, tmp_path: Path) -> None:
+def test_exporter_reports_the_disks_that_the_scheduler_fills(
+    sqlite_farm: FarmFixture, tmp_path: Path
+) -> None:
     store = DirectoryStore(tmp_path, base_url="http://127.0.0.1", secret=b"s" * 16)
     assert set(disks_of(sqlite_farm.database, store)) == {"database", "objects"}
     assert set(disks_of(sqlite_farm.database, sqlite_farm.objects)) == {"database"}
     assert shutil.disk_usage(tmp_path).total > 0
 
 
-def test_a_small_farm_is_surveyed_anew(sqlite_farm: FarmFixture) -> None:
+def test_survey_of_a_small_farm_is_made_at_each_scrape(sqlite_farm: FarmFixture) -> None:
     surveyor = Surveyor(sqlite_farm.database, Broker(NOBODY), sqlite_farm.clock)
     assert surveyor.newest().tracks.pending == 0
     sqlite_farm.submit(briefs(3))
     assert surveyor.newest().tracks.pending == 3
 
 
-def test_a_large_farm_is_surveyed_beside_the_scrapes(sqlite_farm: FarmFixture) -> None:
+def test_survey_of_a_large_farm_runs_in_the_background(sqlite_farm: FarmFixture) -> None:
     surveyor = Surveyor(
         sqlite_farm.database, Broker(NOBODY), sqlite_farm.clock, small_farm=0, rest_factor=0.0
     )
@@ -87,7 +89,7 @@ def test_a_large_farm_is_surveyed_beside_the_scrapes(sqlite_farm: FarmFixture) -
     )
 
 
-def test_a_survey_of_a_large_farm_rests(sqlite_farm: FarmFixture) -> None:
+def test_survey_of_a_large_farm_rests(sqlite_farm: FarmFixture) -> None:
     surveyor = Surveyor(
         sqlite_farm.database, Broker(NOBODY), sqlite_farm.clock, small_farm=0, rest_factor=1e9
     )

@@ -34,7 +34,7 @@ def rental(farm: FarmFixture, tag: str) -> None:
         )
 
 
-def test_a_lost_worker_is_shown_for_a_while_and_one_that_left_is_not(farm: FarmFixture) -> None:
+def test_gauges_show_a_lost_worker_for_a_while_and_none_that_left(farm: FarmFixture) -> None:
     lost, left = farm.join("lost"), farm.join("left")
     with farm.database.write() as session:
         workers.leave(session, left.id, farm.clock(), reason="drained")
@@ -52,7 +52,7 @@ def test_a_lost_worker_is_shown_for_a_while_and_one_that_left_is_not(farm: FarmF
     assert value(later, "workers_lost_total") == 1
 
 
-def test_offers_wait_and_claims_do_not(farm: FarmFixture) -> None:
+def test_gauges_tell_offers_from_claims(farm: FarmFixture) -> None:
     worker, job = farm.join(), farm.submit(briefs(3)).job_id
     one, two, three = farm.track_ids(job)
     farm.lease(worker, job, [one])
@@ -67,7 +67,7 @@ def test_offers_wait_and_claims_do_not(farm: FarmFixture) -> None:
     assert value(samples, "oldest_offer_timestamp_seconds", **KIND) == offered_at
 
 
-def test_a_rental_without_a_worker_is_an_orphan_once_it_had_time_to_boot(
+def test_gauges_count_rentals_without_a_worker_after_their_boot_time(
     farm: FarmFixture,
 ) -> None:
     rental(farm, "with")
@@ -81,7 +81,7 @@ def test_a_rental_without_a_worker_is_an_orphan_once_it_had_time_to_boot(
     assert value(scraped(collector(farm)), "rentals_orphaned", provider="vast") == 1
 
 
-def test_waiting_tracks_have_an_age(farm: FarmFixture) -> None:
+def test_gauges_have_the_age_of_waiting_tracks(farm: FarmFixture) -> None:
     began = farm.clock()
     first = farm.submit(briefs(2), catalog="first").job_id
     farm.clock.advance(100)

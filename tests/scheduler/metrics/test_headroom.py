@@ -9,7 +9,7 @@ from trackfarm_scheduler.db.tables import WorkerRow
 KIND = {"model_set": "tiny", "tier": "vram24"}
 
 
-def test_a_budget_has_headroom(farm: FarmFixture) -> None:
+def test_headroom_of_a_budget(farm: FarmFixture) -> None:
     worker = farm.join(price_per_hour=900)
     job = farm.submit(briefs(2), budget=10.0).job_id
     farm.submit(briefs(1, word="harp"), catalog="rich", budget=1000.0)
@@ -21,7 +21,7 @@ def test_a_budget_has_headroom(farm: FarmFixture) -> None:
     assert value(samples, "jobs_budget_nearly_spent", state="accepted") == 0
 
 
-def test_a_deadline_has_headroom(farm: FarmFixture) -> None:
+def test_headroom_of_a_deadline(farm: FarmFixture) -> None:
     farm.heartbeat(farm.join())
     far = farm.clock() + 100_000
     farm.submit(briefs(1), deadline=far)
@@ -35,7 +35,7 @@ def test_a_deadline_has_headroom(farm: FarmFixture) -> None:
     assert value(samples, "jobs_deadline_at_risk", state="accepted") == 1
 
 
-def test_a_deadline_that_nobody_works_for_is_at_risk(farm: FarmFixture) -> None:
+def test_headroom_is_missing_without_a_worker(farm: FarmFixture) -> None:
     farm.submit(briefs(1), deadline=farm.clock() + 100_000)
     samples = scraped(collector(farm))
     assert value(samples, "jobs_deadline_at_risk", state="accepted") == 1

@@ -6,7 +6,7 @@ from tests.scheduler.metrics.exposed import collector, scraped, value
 KIND = {"model_set": "tiny", "tier": "vram24"}
 
 
-def test_workers_tell_who_they_are_and_what_their_cards_do(farm: FarmFixture) -> None:
+def test_worker_metrics_describe_worker_and_gpu(farm: FarmFixture) -> None:
     worker = farm.join("left", gpu="GeForce RTX 4090", provider="vast", price_per_hour=0.5)
     farm.heartbeat(worker)
     farm.heartbeat(worker, gpu_memory_mib=1024, gpu_utilisation=0.75)
@@ -21,7 +21,7 @@ def test_workers_tell_who_they_are_and_what_their_cards_do(farm: FarmFixture) ->
     assert value(samples, "workers_price_dollars_per_hour", provider="vast") == 0.5
 
 
-def test_a_name_cannot_break_the_page(farm: FarmFixture) -> None:
+def test_worker_name_cannot_break_the_page(farm: FarmFixture) -> None:
     name = 'a "quoted"\\ name\nof two lines'
     worker = farm.join(name)
     assert value(scraped(collector(farm)), "worker_info", worker=worker.id, name=worker.name) == 1

@@ -56,7 +56,7 @@ def large(sqlite_database: Database) -> FarmFixture:
 
 
 @pytest.mark.soak
-def test_a_scrape_of_a_large_farm_is_quick(large: FarmFixture, redis: RedisServer) -> None:
+def test_scrape_of_a_large_farm_is_quick(large: FarmFixture, redis: RedisServer) -> None:
     broker = Broker(redis.url)
     subject = FarmCollector(
         database=large.database,

@@ -13,13 +13,13 @@ from trackfarm_scheduler.metrics.exporter import exposition
 KIND = {"model_set": "tiny", "tier": "vram24"}
 
 
-def test_a_bucket_holds_what_is_not_above_its_bound() -> None:
+def test_histogram_bucket_includes_its_bound() -> None:
     bounds = (1.0, 2.0)
     samples = [db_totals.bucket_of(seconds, bounds) for seconds in (0.5, 1.0, 1.5, 2.0, 2.1)]
     assert samples == ["1.0", "1.0", "2.0", "2.0", "+Inf"]
 
 
-def test_buckets_add_up() -> None:
+def test_histogram_buckets_are_cumulative() -> None:
     labels = {"stage": "denoise"} | KIND
     rows = [
         ("track_stage_seconds_bucket", labels | {"le": "+Inf"}, 1.0),
@@ -42,11 +42,11 @@ def test_buckets_add_up() -> None:
         ("a card that a stranger made up", "other"),
     ],
 )
-def test_the_label_of_a_card_is_one_of_few(reported: str, shown: str) -> None:
+def test_gpu_label_is_one_of_few(reported: str, shown: str) -> None:
     assert db_totals.gpu_label(reported) == shown
 
 
-def test_what_was_made_is_counted_by_who_made_it(farm: FarmFixture) -> None:
+def test_totals_count_tracks_by_worker_kind(farm: FarmFixture) -> None:
     worker = farm.join(gpu="NVIDIA GeForce RTX 4090", provider="vast", price_per_hour=3.6)
     job = farm.submit(briefs(3)).job_id
     offer = farm.lease(worker, job)
@@ -86,7 +86,7 @@ def test_what_was_made_is_counted_by_who_made_it(farm: FarmFixture) -> None:
     assert value(samples, "track_batch_size_sum", **KIND) == 4
 
 
-def test_a_report_that_comes_again_counts_nothing(farm: FarmFixture) -> None:
+def test_totals_ignore_a_repeated_report(farm: FarmFixture) -> None:
     worker, job = farm.join(), farm.submit(briefs(1)).job_id
     offer = farm.lease(worker, job)
     report = farm.upload(offer, farm.track_ids(job)[0])
@@ -96,7 +96,7 @@ def test_a_report_that_comes_again_counts_nothing(farm: FarmFixture) -> None:
     assert exposed_totals(farm) == once
 
 
-def test_a_track_made_with_another_seed_was_made_again(farm: FarmFixture) -> None:
+def test_totals_count_tracks_made_with_another_seed(farm: FarmFixture) -> None:
     worker, job = farm.join(), farm.submit(briefs(1)).job_id
     offer = farm.lease(worker, job)
     (track_id,) = farm.track_ids(job)
@@ -111,14 +111,14 @@ def test_a_track_made_with_another_seed_was_made_again(farm: FarmFixture) -> Non
     assert value(samples, "tracks_remade_total") == 1
 
 
-def test_what_never_happened_is_zero_where_that_can_be_said(farm: FarmFixture) -> None:
+def test_totals_start_at_zero(farm: FarmFixture) -> None:
     samples = scraped(collector(farm))
     assert value(samples, "workers_lost_total") == 0
     assert value(samples, "object_bytes_total") == 0
     assert value(samples, "tracks_total") is None
 
 
-def test_prometheus_would_take_the_names(farm: FarmFixture) -> None:
+def test_totals_have_valid_names(farm: FarmFixture) -> None:
     """Check the rules of its linter that a parser can check: help, type, unit and suffix."""
     for line in exposition(collector(farm)).decode().splitlines():
         if line.startswith("# TYPE trackfarm_"):

@@ -57,20 +57,20 @@ def files(store: DirectoryStore) -> list[Path]:
     return [path.relative_to(store.root) for path in store.root.rglob("*") if path.is_file()]
 
 
-def test_a_file_lies_under_its_key_as_it_is(store: DirectoryStore) -> None:
+def test_directory_holds_a_file_under_its_key(store: DirectoryStore) -> None:
     put(store, "tracks/a.mp3", b"sound")
     assert (store.root / "objects/tracks/a.mp3").read_bytes() == b"sound"
     assert sorted(map(str, files(store))) == ["digests/tracks/a.mp3", "objects/tracks/a.mp3"]
 
 
-def test_the_kept_digest_is_used_while_the_file_is_the_same(store: DirectoryStore) -> None:
+def test_directory_uses_the_stored_digest_of_an_unchanged_file(store: DirectoryStore) -> None:
     put(store, "a", b"sound")
     digest = store.root / "digests/a"
     digest.write_text(digest.read_text().replace(md5(b"sound"), "0" * 32))
     assert kept_md5(store, "a") == "0" * 32
 
 
-def test_a_file_changed_behind_our_back_gets_a_new_digest(store: DirectoryStore) -> None:
+def test_directory_digests_a_changed_file_again(store: DirectoryStore) -> None:
     put(store, "a", b"sound")
     (store.root / "objects/a").write_bytes(b"noise")
     assert kept_md5(store, "a") == md5(b"noise")
@@ -90,7 +90,7 @@ def test_remove_leaves_no_empty_folders(store: DirectoryStore) -> None:
     assert list((store.root / "digests").iterdir()) == []
 
 
-def test_a_folder_of_keys_is_no_object(store: DirectoryStore) -> None:
+def test_directory_treats_a_folder_of_keys_as_no_object(store: DirectoryStore) -> None:
     put(store, "a/b", b"x")
     assert put(store, "a", b"x").status_code == 409
     assert put(store, "a/b/c", b"x").status_code == 409
@@ -106,21 +106,21 @@ def pieces(count: int) -> Iterator[bytes]:
     yield from (b"x" * 100_000 for _ in range(count))
 
 
-def test_a_body_as_long_as_allowed_is_stored(store: DirectoryStore) -> None:
+def test_put_stores_a_body_of_the_maximum_size(store: DirectoryStore) -> None:
     url = store.presign_put("a", expires=HOUR).url
     assert httpx.put(url, content=pieces(30)).status_code == 200
     assert (store.root / "objects/a").stat().st_size == MAX_BYTES
 
 
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_longer_body_is_refused(store: DirectoryStore, announced: bool) -> None:
+def test_put_refuses_a_longer_body(store: DirectoryStore, announced: bool) -> None:
     url = store.presign_put("a", expires=HOUR).url
     headers = {"Content-Length": "3100000"} if announced else {}
     assert httpx.put(url, content=pieces(31), headers=headers).status_code == 413
     assert files(store) == []
 
 
-def test_a_body_of_another_length_than_announced_is_refused(tmp_path: Path) -> None:
+def test_put_refuses_a_body_of_another_length(tmp_path: Path) -> None:
     """Servers cut bodies to their length, so only another way of calling the application can cause
     this."""
     store = DirectoryStore(tmp_path, base_url="http://here", secret=SECRET)
@@ -140,13 +140,13 @@ def test_a_body_of_another_length_than_announced_is_refused(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("text", ["", "?", "AAAA"])
-def test_a_content_md5_that_is_none_is_refused(store: DirectoryStore, text: str) -> None:
+def test_put_refuses_an_invalid_content_md5(store: DirectoryStore, text: str) -> None:
     url = store.presign_put("a", expires=HOUR).url
     assert httpx.put(url, content=b"x", headers={"Content-MD5": text}).status_code == 400
     assert files(store) == []
 
 
-def test_refusals_say_why(store: DirectoryStore) -> None:
+def test_refusals_give_the_reason(store: DirectoryStore) -> None:
     old = DirectoryStore(store.root, base_url=store.base_url, secret=SECRET, now=lambda: 1e9)
     expired = httpx.get(old.presign_get("a", expires=HOUR).url)
     assert (expired.status_code, expired.text) == (403, "expired")
@@ -157,7 +157,7 @@ def test_refusals_say_why(store: DirectoryStore) -> None:
     assert httpx.get(f"{store.base_url}/objects/a%00b").status_code == 400
 
 
-def test_a_get_url_answers_head(store: DirectoryStore) -> None:
+def test_get_url_answers_head(store: DirectoryStore) -> None:
     put(store, "a.mp3", b"sound")
     answer = httpx.head(store.presign_get("a.mp3", expires=HOUR).url)
     assert (answer.status_code, answer.content) == (200, b"")
@@ -169,14 +169,16 @@ def test_a_get_url_answers_head(store: DirectoryStore) -> None:
     ("key", "media_type"),
     [("a.mp3", "audio/mpeg"), ("a.flac", "audio/flac"), ("a.html", "application/octet-stream")],
 )
-def test_no_content_becomes_a_page(store: DirectoryStore, key: str, media_type: str) -> None:
+def test_get_lets_no_content_become_a_page(
+    store: DirectoryStore, key: str, media_type: str
+) -> None:
     put(store, key, b"<script>alert(1)</script>")
     answer = httpx.get(store.presign_get(key, expires=HOUR).url)
     assert answer.headers["content-type"] == media_type
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_check_sweeps_what_a_killed_scheduler_left(store: DirectoryStore) -> None:
+def test_check_removes_partial_uploads(store: DirectoryStore) -> None:
     old, fresh = store.root / "incoming/old", store.root / "incoming/fresh"
     for path in (old, fresh):
         path.write_bytes(b"half")
@@ -186,13 +188,13 @@ def test_check_sweeps_what_a_killed_scheduler_left(store: DirectoryStore) -> Non
     assert (old.exists(), fresh.exists()) == (False, True)
 
 
-def test_check_names_the_setting_when_the_root_cannot_be_made(tmp_path: Path) -> None:
+def test_check_names_the_setting_when_the_root_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store = DirectoryStore(tmp_path / "file/root", base_url="http://here", secret=SECRET)
     with pytest.raises(ObjectStoreError, match="TRACKFARM_SCHEDULER_OBJECTS_URL"):
         store.check()
 
 
-def test_a_short_secret_is_refused(tmp_path: Path) -> None:
+def test_directory_refuses_a_short_secret(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="16 bytes"):
         DirectoryStore(tmp_path, base_url="http://here", secret=b"short")

@@ -18,14 +18,14 @@ def url_of_a(url: str, **settings: Any) -> str:
     return open_store(url, **settings).presign_put("a", expires=HOUR).url.partition("?")[0]
 
 
-def test_a_file_url_is_a_directory(tmp_path: Path) -> None:
+def test_factory_opens_a_directory_for_a_file_url(tmp_path: Path) -> None:
     store = open_store(f"{tmp_path.as_uri()}/my%20objects", **DIRECTORY)
     assert isinstance(store, DirectoryStore)
     assert store.root == tmp_path / "my objects"
     assert url_of_a(tmp_path.as_uri(), **DIRECTORY) == "http://here:8000/objects/a"
 
 
-def test_other_urls_are_buckets() -> None:
+def test_factory_opens_buckets_for_other_urls() -> None:
     assert url_of_a("https://minio.example:9000/farm", **KEYS) == (
         "https://minio.example:9000/farm/a"
     )
@@ -51,19 +51,19 @@ def test_other_urls_are_buckets() -> None:
         "s3://farm?region=x",
     ],
 )
-def test_what_names_no_store_is_refused(url: str) -> None:
+def test_factory_refuses_urls_that_name_no_store(url: str) -> None:
     with pytest.raises(ValueError, match="TRACKFARM_SCHEDULER_OBJECTS_URL"):
         open_store(url, **KEYS, **DIRECTORY)
 
 
 @pytest.mark.parametrize("url", ["https://key:hidden@host/farm", "s3://hidden@farm"])
-def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
+def test_factory_refuses_credentials_in_a_url_and_does_not_repeat_them(url: str) -> None:
     with pytest.raises(ValueError, match="must not carry credentials") as caught:
         open_store(url, **KEYS)
     assert "hidden" not in str(caught.value)
 
 
-def test_missing_settings_are_named(tmp_path: Path) -> None:
+def test_factory_names_missing_settings(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="TRACKFARM_SCHEDULER_OBJECTS_SECRET_KEY"):
         open_store("s3://farm", access_key="key")
     with pytest.raises(ValueError, match="signing secret"):

@@ -11,7 +11,7 @@ from trackfarm_scheduler.objects.keys import UnsafeKey, attempt_key, checked_key
 TRACK = "ab" + "0" * 30
 
 
-def test_an_attempt_is_named_after_track_and_lease() -> None:
+def test_attempt_key_has_track_and_lease() -> None:
     assert attempt_key(TRACK, "lease-1", "mp3") == f"tracks/ab/{TRACK}/lease-1.mp3"
 
 
@@ -28,9 +28,7 @@ def test_an_attempt_is_named_after_track_and_lease() -> None:
         (TRACK, "l", ""),
     ],
 )
-def test_an_attempt_key_is_made_of_known_forms_only(
-    track_key: str, lease_id: str, audio_format: str
-) -> None:
+def test_attempt_key_refuses_other_forms(track_key: str, lease_id: str, audio_format: str) -> None:
     with pytest.raises(UnsafeKey, match="must match"):
         attempt_key(track_key, lease_id, audio_format)
 
@@ -40,7 +38,7 @@ def test_an_attempt_key_is_made_of_known_forms_only(
 @example("~/.ssh")
 @example("a\u2028b")
 @example("\ud800")
-def test_a_checked_key_stays_below_its_folder(text: str) -> None:
+def test_checked_key_stays_below_its_folder(text: str) -> None:
     try:
         key = checked_key(text)
     except UnsafeKey:
@@ -57,16 +55,16 @@ def test_a_checked_key_stays_below_its_folder(text: str) -> None:
     ("key", "flaw"),
     [("é" * 128, "a part longer than 255"), ("a/" * 512 + "b", "is longer than 1024")],
 )
-def test_long_keys_are_refused(key: str, flaw: str) -> None:
+def test_checked_key_refuses_long_keys(key: str, flaw: str) -> None:
     with pytest.raises(UnsafeKey, match=flaw):
         checked_key(key)
 
 
-def test_the_longest_key_is_accepted() -> None:
+def test_checked_key_accepts_the_longest_key() -> None:
     assert checked_key("a" * 255 + "/b" * 384 + "c")
 
 
-def test_uploads_are_named_by_owner_and_content() -> None:
+def test_upload_key_has_owner_and_content() -> None:
     sha256 = "ab" + "0" * 62
     assert checked_key(upload_key("operator", sha256)) == f"uploads/operator/ab/{sha256}"
 
@@ -75,6 +73,6 @@ def test_uploads_are_named_by_owner_and_content() -> None:
     ("owner", "sha256"),
     [("a/b", "0" * 64), ("", "0" * 64), ("..", "0" * 64), ("me", "0" * 63), ("me", "Z" * 64)],
 )
-def test_uploads_of_another_form_have_no_key(owner: str, sha256: str) -> None:
+def test_upload_key_refuses_other_forms(owner: str, sha256: str) -> None:
     with pytest.raises(UnsafeKey):
         upload_key(owner, sha256)

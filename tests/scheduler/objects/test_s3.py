@@ -28,7 +28,7 @@ def nowhere() -> S3Access:
     return S3Access(f"http://127.0.0.1:{free_port()}", "key", "hidden-secret", "us-east-1")
 
 
-def test_urls_are_made_for_the_external_host_without_any_request() -> None:
+def test_presign_makes_urls_for_the_external_host_without_a_request() -> None:
     store = at(nowhere(), external="https://s3.example.com:9443")
     for signed in (store.presign_put("a", expires=HOUR), store.presign_get("a", expires=HOUR)):
         url = httpx.URL(signed.url)
@@ -36,7 +36,7 @@ def test_urls_are_made_for_the_external_host_without_any_request() -> None:
         assert url.path == "/farm-s3/a"
 
 
-def test_a_url_for_the_external_name_works_there(swift: S3Access) -> None:
+def test_presigned_url_works_at_the_external_host(swift: S3Access) -> None:
     external = swift.endpoint.replace("127.0.0.1", "localhost")
     store = at(swift, external=external)
     store.check()
@@ -55,14 +55,14 @@ def test_check_creates_the_bucket_once(swift: S3Access) -> None:
     at(swift, bucket="farm-created").check()
 
 
-def test_a_wrong_secret_names_the_settings_and_not_the_secret(swift: S3Access) -> None:
+def test_check_names_the_settings_and_not_a_wrong_secret(swift: S3Access) -> None:
     wrong = S3Access(swift.endpoint, swift.access_key, "hidden-secret", swift.region)
     with pytest.raises(ObjectStoreError, match="_SECRET_KEY") as caught:
         at(wrong).check()
     assert "hidden-secret" not in str(caught.value)
 
 
-def test_a_store_that_is_away_is_reported_soon() -> None:
+def test_check_reports_an_unreachable_store_soon() -> None:
     store = at(nowhere())
     where = r"farm-s3 at http://127\.0\.0\.1"
     with pytest.raises(ObjectStoreError, match=where):
@@ -76,7 +76,7 @@ def test_a_store_that_is_away_is_reported_soon() -> None:
 @pytest.mark.parametrize(
     "endpoint", ["host:9000", "ftp://host", "http://", "http://host/path", "http://me:hidden@host"]
 )
-def test_an_endpoint_is_a_host_and_no_more(endpoint: str) -> None:
+def test_endpoint_is_a_bare_host(endpoint: str) -> None:
     with pytest.raises(ValueError, match="S3 endpoint") as caught:
         at(S3Access(endpoint, "key", "secret", "us-east-1"))
     assert "hidden" not in str(caught.value)

@@ -72,7 +72,7 @@ def lax_s3(manner: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("manner", [IGNORES, FIRST_LOOK, UNKNOWN])
-def test_a_store_that_does_not_keep_conditions_is_found_out(manner: str) -> None:
+def test_check_detects_a_store_without_conditional_writes(manner: str) -> None:
     with lax_s3(manner) as endpoint:
         store = S3Store(
             endpoint=endpoint, bucket="farm", access_key="k", secret_key="s", region="us-east-1"

@@ -14,7 +14,7 @@ def signature(url: str) -> str:
     return url.rpartition("X-Amz-Signature=")[2]
 
 
-def test_it_is_what_aws_computes() -> None:
+def test_signature_is_the_one_of_aws() -> None:
     url = presigned(EXAMPLE, "GET", URL, headers={}, signed_at=AT, expires=86_400)
     assert url == (
         f"{URL}?X-Amz-Algorithm=AWS4-HMAC-SHA256"
@@ -24,12 +24,12 @@ def test_it_is_what_aws_computes() -> None:
     )
 
 
-def test_a_bound_header_is_named_and_changes_the_signature() -> None:
+def test_signature_covers_bound_headers() -> None:
     bound = presigned(EXAMPLE, "PUT", URL, headers={"if-none-match": "*"}, signed_at=AT, expires=60)
     free = presigned(EXAMPLE, "PUT", URL, headers={}, signed_at=AT, expires=60)
     assert "X-Amz-SignedHeaders=host%3Bif-none-match" in bound
     assert signature(bound) != signature(free)
 
 
-def test_the_secret_is_not_shown() -> None:
+def test_signer_does_not_show_its_secret() -> None:
     assert EXAMPLE.secret_key not in repr(EXAMPLE)

@@ -16,7 +16,7 @@ def user(worker_id: str) -> BrokerUser:
 
 
 @given(present=WORKERS, wanted=WORKERS, ended=WORKERS, strangers=WORKERS)
-def test_after_the_difference_users_are_as_wanted(
+def test_user_changes_lead_to_the_wanted_users(
     present: set[str], wanted: set[str], ended: set[str], strangers: set[str]
 ) -> None:
     ended -= wanted
@@ -31,7 +31,7 @@ def test_after_the_difference_users_are_as_wanted(
     assert not {u.worker_id for u in changes.missing} & present
 
 
-def test_a_user_has_one_key_and_its_events() -> None:
+def test_acl_allows_one_key_and_the_users_events() -> None:
     arguments = acl_rules(user("worker_0001"), database=3)
     assert arguments[0] == "reset"
     assert [rule for rule in arguments if rule[0] in "~%"] == ["~gpu.vram4.tiny.worker_0001"]
@@ -40,6 +40,6 @@ def test_a_user_has_one_key_and_its_events() -> None:
     assert not {"+lpush", "+rpush", "+subscribe", "+eval", "nopass", "+@all"} & set(arguments)
 
 
-def test_a_key_with_the_signs_of_a_pattern_matches_itself_alone() -> None:
+def test_escaped_pattern_matches_only_the_key() -> None:
     assert escape_pattern("gpu.a*b?[c]") == "gpu.a\\*b\\?\\[c\\]"
     assert fnmatchcase("gpu.vram4", escape_pattern("gpu.vram4"))

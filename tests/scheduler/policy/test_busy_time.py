@@ -14,12 +14,12 @@ def made(at: float, seconds: float, *, kept: bool = True, job: str = "a") -> Rep
     return ReportedRun(at, seconds, kept, job)
 
 
-def test_tracks_of_a_batch_come_one_after_the_other_and_count_once() -> None:
+def test_busy_time_counts_tracks_of_a_batch_once() -> None:
     (stretch,) = busy_intervals([made(100, 10), made(100, 10), made(100, 10)], [])
     assert (stretch.start, stretch.end, stretch.kept) == (70, 100, True)
 
 
-def test_jobs_and_outcomes_are_told_apart() -> None:
+def test_busy_time_separates_jobs_and_outcomes() -> None:
     intervals = busy_intervals([made(121, 1, job="b"), made(120, 5, kept=False), made(100, 10)], [])
     assert [(s.start, s.end, s.kept, s.job) for s in intervals] == [
         (90, 100, True, "a"),
@@ -28,7 +28,7 @@ def test_jobs_and_outcomes_are_told_apart() -> None:
     ]
 
 
-def test_what_a_lost_lease_took_is_not_kept() -> None:
+def test_busy_time_of_a_lost_lease_is_not_kept() -> None:
     intervals = busy_intervals([made(100, 10)], [LostLease(95, 130, "a")])
     assert [(s.start, s.end, s.kept) for s in intervals] == [(90, 100, True), (95, 130, False)]
 
@@ -39,7 +39,7 @@ _made = st.builds(
 
 
 @given(st.lists(_made, max_size=30))
-def test_no_second_is_counted_twice_and_none_is_lost(all_made: list[ReportedRun]) -> None:
+def test_busy_time_counts_every_second_once(all_made: list[ReportedRun]) -> None:
     intervals = busy_intervals(sorted(all_made, key=lambda m: m.at, reverse=True), [])
     for before, after in itertools.pairwise(intervals):
         assert before.end <= after.start + 1e-9
@@ -47,7 +47,7 @@ def test_no_second_is_counted_twice_and_none_is_lost(all_made: list[ReportedRun]
     assert abs(sum(s.end - s.start for s in intervals) - total) < 1e-6
 
 
-def test_a_hundred_thousand_tracks_without_a_pause_are_one_stretch_and_held_as_one() -> None:
+def test_busy_time_of_many_tracks_without_a_pause_is_one_interval() -> None:
     tracemalloc.start()
     try:
         (stretch,) = busy_intervals((made(n, 1) for n in range(100_000, 0, -1)), [])

@@ -41,7 +41,7 @@ LEASED = CommitFacts(LeaseState.LIVE, AttemptState.OPEN, "k", TrackState.LEASED)
         ),
     ],
 )
-def test_claims(facts: ClaimFacts, verdict: ClaimVerdict) -> None:
+def test_judge_claim_decides_every_case(facts: ClaimFacts, verdict: ClaimVerdict) -> None:
     assert judge_claim(facts, worker_id="me", worker_queue="gpu.vram24.tiny") is verdict
 
 
@@ -67,7 +67,9 @@ def test_claims(facts: ClaimFacts, verdict: ClaimVerdict) -> None:
         ),
     ],
 )
-def test_commits(facts: CommitFacts | None, key: str, verdict: TrackState | CommitRefusal) -> None:
+def test_judge_commit_decides_every_case(
+    facts: CommitFacts | None, key: str, verdict: TrackState | CommitRefusal
+) -> None:
     assert judge_commit(facts, object_key=key) is verdict
 
 
@@ -77,7 +79,7 @@ def test_commits(facts: CommitFacts | None, key: str, verdict: TrackState | Comm
     st.sampled_from(["k", "other"]),
     st.sampled_from(TrackState),
 )
-def test_only_a_live_lease_with_its_own_open_track_commits(
+def test_judge_commit_needs_a_live_lease_and_its_open_track(
     lease: LeaseState, attempt: AttemptState, key: str, track: TrackState
 ) -> None:
     verdict = judge_commit(CommitFacts(lease, attempt, "k", track), object_key=key)
@@ -86,7 +88,9 @@ def test_only_a_live_lease_with_its_own_open_track_commits(
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50))
-def test_a_message_has_left_when_only_later_ones_wait(before: int, later: int, taken: int) -> None:
+def test_message_has_left_the_queue_when_only_later_ones_wait(
+    before: int, later: int, taken: int
+) -> None:
     """A first-in-first-out queue with our message between `before` and `later` others."""
     taken = min(taken, before + 1 + later)
     waiting = before + 1 + later - taken
@@ -105,34 +109,34 @@ def test_a_message_has_left_when_only_later_ones_wait(before: int, later: int, t
         (100.0, 0, True),
     ],
 )
-def test_lost_offers(left_at: float | None, workers: int, lost: bool) -> None:
+def test_offer_is_lost_without_a_worker_or_claim(
+    left_at: float | None, workers: int, lost: bool
+) -> None:
     verdict = offer_is_lost(left_at=left_at, now=100.0, claim_within=5.0, live_workers=workers)
     assert verdict is lost
 
 
 @given(st.integers(0, 100_000), st.floats(1, 30))
-def test_heartbeats_are_never_faster_than_a_second_nor_slower_than_asked(
-    workers: int, slowest: float
-) -> None:
+def test_heartbeat_interval_is_bounded(workers: int, slowest: float) -> None:
     interval = heartbeat_interval(workers, slowest=slowest)
     assert min(1.0, slowest) <= interval <= slowest
     if interval < slowest and workers:
         assert workers / interval <= 100.001
 
 
-def test_a_farm_of_one_beats_every_second_and_a_thousand_every_five() -> None:
+def test_heartbeat_interval_grows_with_the_farm() -> None:
     assert heartbeat_interval(1, slowest=5.0) == 1.0
     assert heartbeat_interval(1000, slowest=5.0) == 5.0
 
 
-def test_who_takes_work() -> None:
+def test_working_states_are_ready_and_busy() -> None:
     assert WORKING_STATES < LIVE_STATES
     assert LIVE_STATES.isdisjoint(
         {WorkerState.DRAINING, WorkerState.LOST, WorkerState.GONE, WorkerState.QUARANTINED}
     )
 
 
-def test_offers_are_few_where_they_are_slow_to_be_claimed() -> None:
+def test_offers_allowed_are_few_while_claims_are_slow() -> None:
     assert offers_allowed([]) == 200
     assert offers_allowed([0.5] * 150) == 50
     assert offers_allowed([0.5] * 300) == 0

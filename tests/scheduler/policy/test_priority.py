@@ -20,25 +20,25 @@ def order(*jobs: JobPriority, now: float = 0.0) -> list[int]:
     return sorted(range(len(jobs)), key=lambda i: rank(jobs[i], 0.0, now))
 
 
-def test_the_interactive_lane_goes_before_everything() -> None:
+def test_rank_puts_the_interactive_lane_first() -> None:
     doomed = job_priority(level=100, age=1e6, seconds_left=10, deadline=1)
     assert order(doomed, QUICK) == [1, 0]
 
 
-def test_a_deadline_in_danger_goes_before_priority() -> None:
+def test_rank_puts_a_deadline_in_danger_before_priority() -> None:
     danger = job_priority(level=-100, seconds_left=100, deadline=120)
     safe = job_priority(level=50, seconds_left=100, deadline=130)
     assert (is_in_danger(danger, 0), is_in_danger(safe, 0)) == (True, False)
     assert order(safe, danger) == [1, 0]
 
 
-def test_a_safe_deadline_is_no_precedence() -> None:
+def test_rank_ignores_a_safe_deadline() -> None:
     safe = job_priority(age=0, seconds_left=1, deadline=1e6)
     older = job_priority(age=5)
     assert order(safe, older) == [1, 0]
 
 
-def test_the_tightest_deadline_goes_first() -> None:
+def test_rank_puts_the_tightest_deadline_first() -> None:
     jobs = [job_priority(seconds_left=500, deadline=at) for at in (300, 100, -50)]
     assert order(*jobs) == [2, 1, 0]
 
@@ -50,14 +50,14 @@ def test_danger_only_grows_with_time(left: float, deadline: float, later: float)
         assert is_in_danger(about, later)
 
 
-def test_priorities_far_apart_take_turns_and_near_ones_share() -> None:
+def test_rank_separates_bands_and_shares_within_one() -> None:
     busy = job_priority(level=int(BAND), in_flight_seconds=1e6)
     assert order(job_priority(), busy) == [1, 0], "a higher band goes first"
     near = replace(busy, level=int(BAND) - 1)
     assert order(near, job_priority()) == [1, 0], "the same band: the job with less in flight"
 
 
-def test_who_is_fed_nothing_overtakes_in_the_end() -> None:
+def test_rank_of_a_starving_job_rises() -> None:
     starving = job_priority(level=0)
     rival = job_priority(level=45)
     overtakes = [
@@ -75,7 +75,7 @@ def test_weight_doubles_with_ten_points() -> None:
 
 def shares(jobs: list[JobView], *, ticks: int, workers: int = 8) -> dict[str, float]:
     """Return the share of farm seconds per job when every worker always has the next shard."""
-    crew = [worker(f"w{i}", shards=1) for i in range(workers)]
+    pool = [worker(f"w{i}", shards=1) for i in range(workers)]
     running: deque[tuple[str, float]] = deque()
     seconds_by_job = Counter[str]()
     for _ in range(ticks):
@@ -85,7 +85,7 @@ def shares(jobs: list[JobView], *, ticks: int, workers: int = 8) -> dict[str, fl
         views = [
             replace(j, priority=replace(j.priority, in_flight_seconds=loads[j.id])) for j in jobs
         ]
-        for shard in place(views, crew, shard_seconds=20.0):
+        for shard in place(views, pool, shard_seconds=20.0):
             running.append((shard.job_id, shard.expected_seconds))
             seconds_by_job[shard.job_id] += shard.expected_seconds  # type: ignore[assignment]
         while len(running) > 2 * workers:
@@ -94,7 +94,7 @@ def shares(jobs: list[JobView], *, ticks: int, workers: int = 8) -> dict[str, fl
     return {name: seconds / total for name, seconds in seconds_by_job.items()}
 
 
-def test_equal_jobs_get_equal_shares_whatever_their_size() -> None:
+def test_shares_of_equal_jobs_are_equal() -> None:
     jobs = [
         job("large", tracks(1, 500), beyond=100_000),
         job("small", tracks(1_000, 500), beyond=1_000, about=job_priority(age=1)),
@@ -104,7 +104,7 @@ def test_equal_jobs_get_equal_shares_whatever_their_size() -> None:
         assert share == pytest.approx(1 / 3, abs=0.03)
 
 
-def test_shares_in_a_band_go_by_weight() -> None:
+def test_shares_in_a_band_follow_the_weight() -> None:
     jobs = [
         job("nine", tracks(1, 500), beyond=9_000, about=job_priority(level=9)),
         job("zero", tracks(1_000, 500), beyond=9_000),
@@ -115,7 +115,7 @@ def test_shares_in_a_band_go_by_weight() -> None:
     )
 
 
-def test_another_band_waits_for_all_of_the_higher() -> None:
+def test_shares_of_a_lower_band_are_nothing_until_the_higher_is_done() -> None:
     jobs = [
         job("high", tracks(1, 500), beyond=9_000, about=job_priority(level=10)),
         job("low", tracks(1_000, 500), beyond=9_000),

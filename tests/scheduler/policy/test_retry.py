@@ -43,18 +43,18 @@ def middle() -> float:
 
 
 @pytest.mark.parametrize("kind", sorted(FINAL))
-def test_what_no_retry_can_change_is_given_up_at_once(kind: FailureKind) -> None:
+def test_retry_gives_up_final_failures_at_once(kind: FailureKind) -> None:
     assert judge_failure(kind, FIRST, middle) == GiveUp("a retry cannot help")
 
 
 @pytest.mark.parametrize("kind", sorted(INFRASTRUCTURE))
-def test_infrastructure_never_counts_against_a_track(kind: FailureKind) -> None:
+def test_retry_never_counts_infrastructure_faults(kind: FailureKind) -> None:
     for history in (FIRST, ENDLESS):
         wait = 30.0 if kind is FailureKind.SOURCE_UNREACHABLE else 1.0
         assert judge_failure(kind, history, middle) == Retry(wait, counted=False)
 
 
-def test_what_is_too_large_for_the_largest_card_is_given_up_on_the_third() -> None:
+def test_retry_gives_up_a_track_too_large_for_the_largest_gpu() -> None:
     kind = FailureKind.OUT_OF_MEMORY
     for number in (1, 2):
         assert isinstance(judge_failure(kind, replace(FIRST, exhaustions=number), middle), Retry)
@@ -64,13 +64,13 @@ def test_what_is_too_large_for_the_largest_card_is_given_up_on_the_third() -> No
 
 
 @pytest.mark.parametrize("kind", sorted(PLAIN | CRASHES))
-def test_everything_else_is_forgiven_once_and_without_waiting(kind: FailureKind) -> None:
+def test_retry_repeats_a_first_failure_at_once(kind: FailureKind) -> None:
     assert judge_failure(kind, FIRST, middle) == Retry(0.0, counted=True)
 
 
 @pytest.mark.parametrize("kind", sorted(PLAIN))
 @pytest.mark.parametrize("eligible", [2, 3, 8])
-def test_enough_distinct_workers_settle_it(kind: FailureKind, eligible: int) -> None:
+def test_retry_gives_up_after_enough_distinct_workers(kind: FailureKind, eligible: int) -> None:
     needed = min(DISTINCT_WORKERS, eligible)
     for workers in range(1, needed + 1):
         history = FailureHistory(workers, 0, workers, eligible)
@@ -79,7 +79,7 @@ def test_enough_distinct_workers_settle_it(kind: FailureKind, eligible: int) -> 
 
 
 @pytest.mark.parametrize("kind", sorted(CRASHES))
-def test_a_crash_is_given_up_on_the_third(kind: FailureKind) -> None:
+def test_retry_gives_up_after_three_crashes(kind: FailureKind) -> None:
     for crashes in range(1, MAX_CRASHES + 1):
         history = FailureHistory(crashes, crashes, min(crashes, 2), 2)
         verdict = judge_failure(kind, history, middle)
@@ -88,7 +88,7 @@ def test_a_crash_is_given_up_on_the_third(kind: FailureKind) -> None:
 
 @pytest.mark.parametrize("eligible", [0, 1])
 @pytest.mark.parametrize("kind", sorted(PLAIN))
-def test_a_farm_of_one_worker_does_not_try_for_ever(kind: FailureKind, eligible: int) -> None:
+def test_retry_gives_up_on_a_farm_of_one_worker(kind: FailureKind, eligible: int) -> None:
     verdicts = [
         judge_failure(kind, FailureHistory(n, 0, 1, eligible), middle)
         for n in range(1, DISTINCT_WORKERS + 1)
@@ -97,7 +97,7 @@ def test_a_farm_of_one_worker_does_not_try_for_ever(kind: FailureKind, eligible:
 
 
 @given(kinds, histories)
-def test_everything_that_counts_ends(kind: FailureKind, history: FailureHistory) -> None:
+def test_retry_ends_for_everything_that_counts(kind: FailureKind, history: FailureHistory) -> None:
     verdict = judge_failure(kind, history, middle)
     match verdict:
         case GiveUp():
@@ -109,13 +109,13 @@ def test_everything_that_counts_ends(kind: FailureKind, history: FailureHistory)
             assert 0 <= verdict.delay <= 1.25 * BACKOFF_MAX
 
 
-def test_the_curve_doubles_to_a_minute() -> None:
+def test_backoff_doubles_to_a_minute() -> None:
     curve = [backoff(n, middle) for n in range(1, 11)]
     assert curve == [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
 @pytest.mark.parametrize("failures", [2, 5, 20])
-def test_the_jitter_is_uniform_around_the_curve(failures: int) -> None:
+def test_backoff_jitter_is_uniform(failures: int) -> None:
     """Check the mean and the spread of a uniform +-25 %, not only the bounds."""
     curve = backoff(failures, middle)
     chance = random.Random(7)
@@ -145,7 +145,9 @@ def test_the_jitter_is_uniform_around_the_curve(failures: int) -> None:
         (TrackCounts(failed=21, leased=179), (JobState.FAILED, "21 of 200 tracks failed")),
     ],
 )
-def test_endings_of_a_job(counts: TrackCounts, ending: tuple[JobState, str] | None) -> None:
+def test_job_ending_decides_every_case(
+    counts: TrackCounts, ending: tuple[JobState, str] | None
+) -> None:
     assert job_ending(counts) == ending
 
 
@@ -155,7 +157,7 @@ counts_of_jobs = st.builds(
 
 
 @given(counts_of_jobs)
-def test_a_job_with_nothing_open_ends(counts: TrackCounts) -> None:
+def test_job_ending_ends_a_job_without_open_tracks(counts: TrackCounts) -> None:
     ending = job_ending(counts)
     if not counts.pending and not counts.leased:
         assert ending is not None

@@ -29,7 +29,7 @@ def straggler(
     return Straggler(f"lease_{name}", name, "j", "tiny", waiting, left, late, silent)
 
 
-def test_an_idle_worker_takes_the_later_half() -> None:
+def test_copy_is_the_later_half() -> None:
     idle = worker("fast", rate=0.5)  # five seconds a track
     assert plan_copies([straggler(number=5)], [idle]) == [
         NewShard("fast", "q.fast", "j", (3, 4, 5), 15.0)
@@ -49,33 +49,33 @@ def test_an_idle_worker_takes_the_later_half() -> None:
         (0.1, 0.0, True, True),
     ],
 )
-def test_it_must_be_worth_it(left: float, late: float, silent: bool, worth: bool) -> None:
+def test_copy_must_have_an_advantage(left: float, late: float, silent: bool, worth: bool) -> None:
     """Two tracks of five seconds and two to begin: the straggler must need half as much again."""
     slow = straggler(left=left, late=late, silent=silent)
     assert bool(plan_copies([slow], [worker("fast", rate=0.5)])) is worth
 
 
-def test_the_slowest_straggler_meets_the_fastest_worker() -> None:
+def test_copy_pairs_the_slowest_straggler_with_the_fastest_worker() -> None:
     slow, slower = straggler("a", left=50), straggler("b", first=10, left=90)
     silent = straggler("c", first=20, left=1, silent=True)
-    crew = [worker("x", rate=0.3), worker("y", rate=0.1), worker("z", rate=0.2)]
-    shards = plan_copies([slow, slower, silent], crew)
+    workers = [worker("x", rate=0.3), worker("y", rate=0.1), worker("z", rate=0.2)]
+    shards = plan_copies([slow, slower, silent], workers)
     assert [(s.worker_id, s.track_ids[0]) for s in shards] == [("y", 22), ("z", 12), ("x", 3)]
 
 
-def test_nobody_races_itself_or_with_another_model_set() -> None:
+def test_copy_needs_another_worker_of_the_model_set() -> None:
     slow = straggler("me")
     assert plan_copies([slow], [worker("me"), worker("other", kind="turbo")]) == []
 
 
-def test_a_small_card_races_only_for_what_it_can_make() -> None:
+def test_copy_for_a_small_gpu_has_only_suitable_tracks() -> None:
     slow = straggler()
     mixed = replace(slow, tracks=[*slow.tracks, *straggler(first=9, vram=80).tracks])
     (shard,) = plan_copies([mixed], [worker("small", vram=24)])
     assert shard.track_ids == (3, 4)
 
 
-def test_a_third_lease_is_never_given() -> None:
+def test_copy_is_never_a_third_lease() -> None:
     assert plan_copies([straggler(leases=2)], [worker("fast")]) == []
     twice = [straggler("a"), straggler("b")]  # of the same tracks
     one, other = plan_copies(twice, [worker("x"), worker("y")])
@@ -99,7 +99,7 @@ stragglers = st.lists(
 
 
 @given(stragglers, some_workers())
-def test_what_always_holds(lagging: list[Straggler], idle: list[WorkerView]) -> None:
+def test_copy_invariants_hold(lagging: list[Straggler], idle: list[WorkerView]) -> None:
     shards = plan_copies(lagging, idle)
     assert max(Counter(s.worker_id for s in shards).values(), default=1) == 1
     raced = [track_id for shard in shards for track_id in shard.track_ids]
@@ -116,7 +116,7 @@ def test_what_always_holds(lagging: list[Straggler], idle: list[WorkerView]) -> 
                     assert t.live_leases < 2 or len(origin) > 1
 
 
-def test_a_race_is_paid_for_by_its_job() -> None:
+def test_copy_is_paid_by_its_job() -> None:
     """A shard of 3600 s on a worker at one dollar per hour costs a dollar."""
     shards = [NewShard(f"w{i}", "q", name, (i,), 3600.0) for i, name in enumerate("aabbcd")]
     prices = {f"w{i}": 1.0 for i in range(6)}

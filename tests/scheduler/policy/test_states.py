@@ -69,13 +69,13 @@ def states(machine: StateMachine[Any]) -> list[StrEnum]:
     return list(kind)
 
 
-def test_the_machines_are_all_there() -> None:
+def test_machines_are_complete() -> None:
     assert {m.name for m in MACHINES} == set(LEGAL)
     assert MACHINES == (JOB, TRACK, SHARD, LEASE, WORKER, RENTAL)
 
 
 @machines
-def test_every_pair_of_states_is_decided(machine: StateMachine[Any]) -> None:
+def test_machines_decide_every_pair_of_states(machine: StateMachine[Any]) -> None:
     assert set(machine.moves) == set(states(machine))
     for source in states(machine):
         for target in states(machine):
@@ -85,20 +85,20 @@ def test_every_pair_of_states_is_decided(machine: StateMachine[Any]) -> None:
 
 
 @machines
-def test_every_state_can_be_reached_and_none_turns_into_itself(machine: StateMachine[Any]) -> None:
+def test_machines_reach_every_state_and_have_no_loops(machine: StateMachine[Any]) -> None:
     first = states(machine)[0]
     for state in states(machine):
         assert not machine.allows(state, state)
         assert state is first or machine.sources(state)
 
 
-def test_what_is_done_stays_done() -> None:
+def test_machines_have_final_states() -> None:
     for machine, last in ((LEASE, "ended"), (SHARD, "finished")):
         assert machine.moves[last] == frozenset()  # type: ignore[index]
 
 
 @pytest.mark.parametrize("target", [s for s in TrackState if s is not TrackState.DONE])
-def test_a_done_track_is_taken_back_only_by_who_says_so(
+def test_done_track_is_left_only_by_a_named_source(
     sqlite_farm: FarmFixture, target: TrackState
 ) -> None:
     job_id = sqlite_farm.submit(briefs(1)).job_id
@@ -110,7 +110,7 @@ def test_a_done_track_is_taken_back_only_by_who_says_so(
 
 
 @machines
-def test_the_drawing_has_every_arrow(machine: StateMachine[Any]) -> None:
+def test_diagram_has_every_move(machine: StateMachine[Any]) -> None:
     head, *arrows = machine.mermaid().splitlines()
     assert head == "stateDiagram-v2"
     transitions = {tuple(arrow.strip().split(" --> ")) for arrow in arrows}
@@ -119,5 +119,5 @@ def test_the_drawing_has_every_arrow(machine: StateMachine[Any]) -> None:
 
 
 @machines
-def test_the_drawing_is_in_the_documentation(machine: StateMachine[Any]) -> None:
+def test_diagram_is_in_the_documentation(machine: StateMachine[Any]) -> None:
     assert machine.mermaid() in ARCHITECTURE.read_text()

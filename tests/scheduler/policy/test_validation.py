@@ -48,7 +48,7 @@ def done(size: int, **measured: float) -> TrackDone:
 
 @pytest.mark.parametrize("kind", HONEST)
 @pytest.mark.parametrize("seconds", [59.0, 60.0, 61.0])
-def test_what_our_workers_make_is_plausible(kind: AudioFormat, seconds: float) -> None:
+def test_validation_accepts_results_of_our_workers(kind: AudioFormat, seconds: float) -> None:
     assert implausibility(done(HONEST[kind], seconds=seconds), ExpectedAudio(60, kind)) is None
 
 
@@ -62,7 +62,9 @@ def test_what_our_workers_make_is_plausible(kind: AudioFormat, seconds: float) -
         ({"channels": 6}, "6 channels"),
     ],
 )
-def test_measurements_fit_the_brief(wrong: dict[str, float], reason: str) -> None:
+def test_validation_compares_measurements_with_the_brief(
+    wrong: dict[str, float], reason: str
+) -> None:
     message = implausibility(done(HONEST["mp3"], **wrong), ExpectedAudio(60, "mp3"))
     assert message is not None
     assert reason in message
@@ -80,12 +82,12 @@ def test_measurements_fit_the_brief(wrong: dict[str, float], reason: str) -> Non
         ("opus", 5_840_001),
     ],
 )
-def test_sizes_fit_the_format(kind: AudioFormat, size: int) -> None:
+def test_validation_bounds_the_size_by_format(kind: AudioFormat, size: int) -> None:
     assert "cannot have" in (implausibility(done(size), ExpectedAudio(60, kind)) or "")
 
 
 @given(st.lists(st.floats(0, 10_000), max_size=8), st.floats(0, 5_000))
-def test_no_lease_is_believed_more_than_its_time(claims: list[float], wall: float) -> None:
+def test_accepted_share_never_exceeds_the_leases_time(claims: list[float], wall: float) -> None:
     """The number of reports does not matter."""
     before = 0.0
     for claimed in claims:
@@ -95,13 +97,13 @@ def test_no_lease_is_believed_more_than_its_time(claims: list[float], wall: floa
     assert before <= 1.2 * wall + BOUNDS.slack + 1e-6
 
 
-def test_an_honest_share_is_believed_whole() -> None:
+def test_accepted_share_of_an_honest_report_is_whole() -> None:
     assert accepted_share(100, wall=100, before=0, bounds=BOUNDS) == 1
     assert accepted_share(21, wall=100, before=100, bounds=BOUNDS) == 1
     assert accepted_share(100, wall=10, before=13, bounds=BOUNDS) == 0
 
 
-def test_every_stage_is_cut() -> None:
+def test_clip_timings_cuts_every_stage() -> None:
     reported = Timings(service=100, denoise=200, decode=50, fetch=86_400, encode=1, upload=86_400)
     assert engine_seconds(reported) == 250
     cut = clip_timings(reported, share=0.1, wall=10, bounds=BOUNDS)

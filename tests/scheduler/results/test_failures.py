@@ -9,7 +9,7 @@ from trackfarm_scheduler.db.offers import ShardOffer
 from trackfarm_scheduler.db.tables import WorkerRow
 
 
-def test_a_failure_is_tried_again_later(
+def test_failure_is_retried_later(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int
 ) -> None:
     farm.report(worker, offer, failed=[failure(first)])
@@ -19,7 +19,7 @@ def test_a_failure_is_tried_again_later(
     assert farm.rows(WorkerRow)[0].tracks_failed == 1
 
 
-def test_one_worker_alone_gives_up_on_the_third(farm: FarmFixture, job_id: str) -> None:
+def test_failure_on_a_single_worker_is_final_the_third_time(farm: FarmFixture, job_id: str) -> None:
     worker, first = farm.join(), farm.track_ids(job_id)[0]
     for number in range(1, 4):
         assert farm.track(first).state == "pending"
@@ -31,40 +31,42 @@ def test_one_worker_alone_gives_up_on_the_third(farm: FarmFixture, job_id: str) 
     assert track.error == "engine_error: it broke (it failed 3 times)"
 
 
-def test_three_workers_settle_it_and_a_retry_forgives_them(farm: FarmFixture, job_id: str) -> None:
-    crew, first = [farm.join(str(i)) for i in range(4)], farm.track_ids(job_id)[0]
-    for worker in crew[:3]:
+def test_failure_on_three_workers_is_final_until_the_job_is_retried(
+    farm: FarmFixture, job_id: str
+) -> None:
+    workers, first = [farm.join(str(i)) for i in range(4)], farm.track_ids(job_id)[0]
+    for worker in workers[:3]:
         assert farm.track(first).state == "pending"
         offer = farm.lease(worker, job_id, [first])
         farm.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
     assert farm.track(first).error == "silent: it broke (it failed on 3 workers)"
     farm.change(job_id, jobs.retry)
-    for worker in (crew[3], crew[0]):
+    for worker in (workers[3], workers[0]):
         offer = farm.lease(worker, job_id, [first])
         farm.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
         assert farm.track(first).state == "pending", "its failures are reset"
 
 
-def test_three_crashes_settle_it(farm: FarmFixture, job_id: str) -> None:
-    crew, first = [farm.join(str(i)) for i in range(2)], farm.track_ids(job_id)[0]
+def test_failure_is_final_after_three_crashes(farm: FarmFixture, job_id: str) -> None:
+    workers, first = [farm.join(str(i)) for i in range(2)], farm.track_ids(job_id)[0]
     for number, kind in enumerate(
         [FailureKind.ENGINE_DIED, FailureKind.ENGINE_HUNG, FailureKind.ENGINE_DIED]
     ):
-        offer = farm.lease(crew[number % 2], job_id, [first])
-        farm.report(crew[number % 2], offer, failed=[failure(first, kind)])
+        offer = farm.lease(workers[number % 2], job_id, [first])
+        farm.report(workers[number % 2], offer, failed=[failure(first, kind)])
         assert farm.track(first).crashes == number + 1
     assert farm.track(first).error == "engine_died: it broke (it crashed the engine 3 times)"
 
 
 @pytest.mark.parametrize("kind", [FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED_TASK])
-def test_what_no_retry_changes_fails_at_once(
+def test_failure_that_no_retry_can_change_is_final(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int, kind: FailureKind
 ) -> None:
     farm.report(worker, offer, failed=[failure(first, kind)])
     assert farm.track(first).state == "failed"
 
 
-def test_faults_of_the_infrastructure_never_fail_a_track(farm: FarmFixture, job_id: str) -> None:
+def test_failure_of_the_infrastructure_is_never_final(farm: FarmFixture, job_id: str) -> None:
     worker, first = farm.join(), farm.track_ids(job_id)[0]
     for _ in range(8):
         offer = farm.lease(worker, job_id, [first])
@@ -73,7 +75,7 @@ def test_faults_of_the_infrastructure_never_fail_a_track(farm: FarmFixture, job_
     assert (track.state, track.failures, track.tries) == ("pending", 0, 8)
 
 
-def test_what_is_too_large_for_a_card_goes_to_a_larger_one(farm: FarmFixture, job_id: str) -> None:
+def test_failure_for_memory_moves_the_track_to_a_larger_gpu(farm: FarmFixture, job_id: str) -> None:
     first = farm.track_ids(job_id)[0]
     small, large = farm.join("small", memory_mib=8_192), farm.join("large", memory_mib=24_564)
     for worker in (small, large, large, large):

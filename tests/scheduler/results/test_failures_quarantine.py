@@ -45,7 +45,7 @@ def good(farm: FarmFixture) -> WorkerRow:
     return farm.join("good")
 
 
-def test_the_third_track_that_another_makes_is_one_too_many(
+def test_quarantine_follows_the_third_disproved_failure(
     farm: FarmFixture, job_id: str, bad: WorkerRow, good: WorkerRow
 ) -> None:
     ids = farm.track_ids(job_id)[:5]
@@ -69,7 +69,7 @@ def test_the_third_track_that_another_makes_is_one_too_many(
     assert not any(track.avoid or track.is_alone for track in waiting)
 
 
-def test_tracks_that_a_bad_worker_helped_to_give_up_are_tried_again(
+def test_quarantine_reopens_tracks_given_up_because_of_the_worker(
     farm: FarmFixture, job_id: str, bad: WorkerRow, good: WorkerRow
 ) -> None:
     """With two workers, one failure of each is final; then one of the two turns out to be bad."""
@@ -89,7 +89,7 @@ def test_tracks_that_a_bad_worker_helped_to_give_up_are_tried_again(
     assert kinds == {AttemptState.FORGIVEN}
 
 
-def test_what_a_paused_job_gets_back_is_made_for_the_one_that_runs(
+def test_quarantine_gives_reopened_tracks_to_an_active_job(
     farm: FarmFixture, job_id: str, bad: WorkerRow, good: WorkerRow
 ) -> None:
     """Both jobs want the failed track, and only one of them is running."""
@@ -105,7 +105,7 @@ def test_what_a_paused_job_gets_back_is_made_for_the_one_that_runs(
     assert farm.owned_tracks(running, TrackState.PENDING) == [doomed]
 
 
-def test_crashes_are_forgiven_as_well(
+def test_quarantine_forgives_crashes(
     farm: FarmFixture, job_id: str, bad: WorkerRow, good: WorkerRow
 ) -> None:
     ids = farm.track_ids(job_id)[:4]
@@ -117,7 +117,7 @@ def test_crashes_are_forgiven_as_well(
 
 
 @pytest.mark.parametrize("how", ["left", "lost", "draining"])
-def test_who_is_gone_is_still_found_out(
+def test_quarantine_forgives_failures_of_a_worker_that_left(
     farm: FarmFixture, job_id: str, bad: WorkerRow, good: WorkerRow, how: str
 ) -> None:
     """A rented machine leaves before others have made its failed tracks: its failures are forgiven
@@ -141,19 +141,21 @@ def test_who_is_gone_is_still_found_out(
     assert state(farm, bad) == expected[how]
 
 
-def test_a_poisoned_track_quarantines_nobody(farm: FarmFixture, job_id: str) -> None:
-    crew = [farm.join(str(i)) for i in range(4)]
+def test_quarantine_spares_workers_that_failed_a_bad_track(farm: FarmFixture, job_id: str) -> None:
+    fleet = [farm.join(str(i)) for i in range(4)]
     poisoned, *rest = farm.track_ids(job_id)
-    for worker in crew[:3]:
+    for worker in fleet[:3]:
         fail(farm, worker, job_id, poisoned)
-    for worker, track_id in zip(crew, rest, strict=False):
+    for worker, track_id in zip(fleet, rest, strict=False):
         make(farm, worker, job_id, track_id)
     assert farm.track(poisoned).state == "failed"
     assert [w.strikes for w in farm.rows(WorkerRow)] == [0] * 4
     assert "quarantined" not in {w.state for w in farm.rows(WorkerRow)}
 
 
-def test_only_what_another_makes_counts(farm: FarmFixture, job_id: str, bad: WorkerRow) -> None:
+def test_quarantine_ignores_tracks_the_worker_made_itself(
+    farm: FarmFixture, job_id: str, bad: WorkerRow
+) -> None:
     """A worker that makes its own failed tracks in the end had bad luck."""
     ids = farm.track_ids(job_id)[:4]
     fail(farm, bad, job_id, *ids)
@@ -161,7 +163,7 @@ def test_only_what_another_makes_counts(farm: FarmFixture, job_id: str, bad: Wor
     assert (farm.worker(bad.id).strikes, state(farm, bad)) == (0, "ready")
 
 
-def test_faults_of_the_infrastructure_are_no_strikes(
+def test_quarantine_ignores_infrastructure_faults(
     farm: FarmFixture, job_id: str, bad: WorkerRow, good: WorkerRow
 ) -> None:
     ids = farm.track_ids(job_id)
@@ -171,7 +173,7 @@ def test_faults_of_the_infrastructure_are_no_strikes(
     assert (farm.worker(bad.id).strikes, state(farm, bad)) == (0, "ready")
 
 
-def test_heartbeats_do_not_lift_a_quarantine(
+def test_quarantine_is_not_lifted_by_heartbeats(
     farm: FarmFixture, job_id: str, bad: WorkerRow, good: WorkerRow
 ) -> None:
     ids = farm.track_ids(job_id)[:3]
@@ -189,7 +191,7 @@ def test_heartbeats_do_not_lift_a_quarantine(
     assert state(farm, bad) == "quarantined", "being lost does not lift it either"
 
 
-def test_its_last_reports_are_refused(
+def test_quarantine_refuses_later_reports(
     farm: FarmFixture, job_id: str, bad: WorkerRow, good: WorkerRow
 ) -> None:
     first, *ids = farm.track_ids(job_id)[:4]
@@ -201,7 +203,7 @@ def test_its_last_reports_are_refused(
     assert farm.track(first).state == "pending"
 
 
-def test_a_farm_of_one_worker_never_waits_for_another(farm: FarmFixture, bad: WorkerRow) -> None:
+def test_farm_of_one_worker_never_waits_for_another(farm: FarmFixture, bad: WorkerRow) -> None:
     """Each failed track is offered again to the only worker, and given up in the end."""
     job_id = farm.submit(briefs(3)).job_id
     for _ in range(3):

@@ -20,7 +20,7 @@ def expire(farm: FarmFixture, offer: ShardOffer) -> None:
         leases.end(session, lease, farm.clock(), reason="expired", left_open=AttemptState.EXPIRED)
 
 
-def test_a_result_is_committed_with_all_that_is_known(
+def test_recorder_commits_a_result_with_all_facts(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int
 ) -> None:
     done = farm.upload(offer, first)
@@ -50,7 +50,7 @@ def test_a_result_is_committed_with_all_that_is_known(
     assert len(farm.events("track_done")) == 1
 
 
-def test_the_batches_of_committed_tracks_are_counted(
+def test_recorder_counts_the_batches_of_committed_tracks(
     farm: FarmFixture, job_id: str, worker: WorkerRow, offer: ShardOffer
 ) -> None:
     share = BatchShare(tracks=3, padding=0.2, passes=8 / 3)
@@ -63,7 +63,7 @@ def test_the_batches_of_committed_tracks_are_counted(
     assert totals["padding_seconds"] == pytest.approx(3 * 10 * 0.25)
 
 
-def test_a_replayed_report_changes_nothing(
+def test_recorder_ignores_a_repeated_report(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int
 ) -> None:
     done = farm.upload(offer, first)
@@ -75,7 +75,7 @@ def test_a_replayed_report_changes_nothing(
     assert farm.rows(WorkerRow)[0].tracks_done == 1
 
 
-def test_the_same_track_twice_in_one_report_is_committed_and_credited_once(
+def test_recorder_commits_a_track_named_twice_once(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int
 ) -> None:
     done = farm.upload(offer, first)
@@ -90,7 +90,7 @@ def test_the_same_track_twice_in_one_report_is_committed_and_credited_once(
     assert (credited.tracks_done, credited.tracks_failed) == (1, 0)
 
 
-def test_a_failure_twice_in_one_report_counts_once(
+def test_recorder_counts_a_failure_named_twice_once(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int
 ) -> None:
     verdicts = farm.report(worker, offer, failed=[failure(first)] * 2)
@@ -99,7 +99,7 @@ def test_a_failure_twice_in_one_report_counts_once(
     assert farm.rows(WorkerRow)[0].tracks_failed == 1
 
 
-def test_a_false_result_does_not_pass_beside_a_true_one(
+def test_recorder_refuses_a_false_result_beside_a_true_one(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int
 ) -> None:
     true = farm.upload(offer, first)
@@ -108,7 +108,9 @@ def test_a_false_result_does_not_pass_beside_a_true_one(
     assert farm.count(ArtifactRow) == 0
 
 
-def test_another_workers_lease_is_refused(farm: FarmFixture, offer: ShardOffer, first: int) -> None:
+def test_recorder_refuses_another_workers_lease(
+    farm: FarmFixture, offer: ShardOffer, first: int
+) -> None:
     thief = farm.join("thief")
     done = farm.upload(offer, first)
     assert refusal(farm.report(thief, offer, done=[done])) == CommitRefusal.LEASE_ENDED
@@ -116,7 +118,7 @@ def test_another_workers_lease_is_refused(farm: FarmFixture, offer: ShardOffer, 
     assert farm.track(first).state == "leased"
 
 
-def test_an_unknown_lease_is_refused(
+def test_recorder_refuses_an_unknown_lease(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int
 ) -> None:
     done = farm.upload(offer, first)
@@ -124,13 +126,15 @@ def test_an_unknown_lease_is_refused(
     assert refusal(farm.report(worker, unknown, done=[done])) == CommitRefusal.LEASE_ENDED
 
 
-def test_an_unclaimed_offer_is_refused(farm: FarmFixture, worker: WorkerRow, job_id: str) -> None:
+def test_recorder_refuses_an_unclaimed_offer(
+    farm: FarmFixture, worker: WorkerRow, job_id: str
+) -> None:
     offer = farm.offer(worker, job_id)
     done = farm.upload(offer, farm.track_ids(job_id)[0])
     assert refusal(farm.report(worker, offer, done=[done])) == CommitRefusal.LEASE_ENDED
 
 
-def test_an_ended_lease_is_refused(
+def test_recorder_refuses_an_ended_lease(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int
 ) -> None:
     done = farm.upload(offer, first)
@@ -140,7 +144,7 @@ def test_an_ended_lease_is_refused(
     assert farm.track(first).state == "pending"
 
 
-def test_the_first_commit_wins(
+def test_recorder_lets_the_first_commit_win(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str, first: int
 ) -> None:
     """A worker that returns after its lease ended is told that the track is done, and changes
@@ -156,7 +160,7 @@ def test_the_first_commit_wins(
     assert farm.rows(ArtifactRow)[0].lease_id == second.lease_id
 
 
-def test_a_track_of_another_shard_is_refused(farm: FarmFixture, worker: WorkerRow) -> None:
+def test_recorder_refuses_a_track_of_another_shard(farm: FarmFixture, worker: WorkerRow) -> None:
     job_id = farm.submit(briefs(2, word="drums"), catalog="other").job_id
     ids = farm.track_ids(job_id)
     mine, other = farm.lease(worker, job_id, ids[:1]), farm.lease(worker, job_id, ids[1:])
@@ -166,7 +170,7 @@ def test_a_track_of_another_shard_is_refused(farm: FarmFixture, worker: WorkerRo
     assert refusal(farm.report(worker, mine, failed=[unknown])) == CommitRefusal.NOT_IN_SHARD
 
 
-def test_another_object_is_refused(
+def test_recorder_refuses_another_object(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
     first, second, _ = farm.track_ids(job_id)
@@ -177,7 +181,7 @@ def test_another_object_is_refused(
 
 
 @pytest.mark.parametrize("key", ["", "/etc/passwd", "../x", "a\\b", "tracks/\n"])
-def test_a_key_that_is_none_is_refused_like_any_other(
+def test_recorder_refuses_an_invalid_object_key(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int, key: str
 ) -> None:
     done = changed(farm.upload(offer, first), object_key=key)
@@ -192,7 +196,7 @@ def test_a_key_that_is_none_is_refused_like_any_other(
         (None, "no such object"),
     ],
 )
-def test_the_object_must_be_what_was_reported(
+def test_recorder_refuses_an_object_that_differs_from_the_report(
     farm: FarmFixture,
     worker: WorkerRow,
     offer: ShardOffer,
@@ -215,7 +219,7 @@ def test_the_object_must_be_what_was_reported(
     assert farm.count(ArtifactRow) == 0
 
 
-def test_a_cancelled_track_is_refused(
+def test_recorder_refuses_a_cancelled_track(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str, first: int
 ) -> None:
     done = farm.upload(offer, first)
@@ -223,7 +227,7 @@ def test_a_cancelled_track_is_refused(
     assert refusal(farm.report(worker, offer, done=[done])) == CommitRefusal.LEASE_ENDED
 
 
-def test_a_track_that_changed_hands_and_was_cancelled_is_refused(
+def test_recorder_refuses_a_track_cancelled_after_its_transfer(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str, first: int
 ) -> None:
     other = farm.submit(briefs(2)).job_id
@@ -235,7 +239,7 @@ def test_a_track_that_changed_hands_and_was_cancelled_is_refused(
     assert farm.track(first).state == "cancelled"
 
 
-def test_a_report_in_parts_ends_the_lease_with_the_last(
+def test_recorder_ends_the_lease_with_the_last_part(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
     first, second, third = farm.track_ids(job_id)
@@ -247,7 +251,7 @@ def test_a_report_in_parts_ends_the_lease_with_the_last(
     assert farm.states(job_id) == {"done": 2, "pending": 1}
 
 
-def test_a_lost_worker_may_not_commit(
+def test_recorder_refuses_a_lost_worker(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int
 ) -> None:
     done = farm.upload(offer, first)

@@ -39,7 +39,7 @@ def longer(done: TrackDone) -> TrackDone:
     return lie(done, measurements=done.measurements.model_copy(update={"seconds": 3_000.0}))
 
 
-def test_a_false_digest_of_the_first_object_is_found_out(
+def test_recorder_reads_the_first_object_of_a_worker(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
     """Size and MD5 are right: only reading the object reveals it."""
@@ -55,7 +55,7 @@ def test_a_false_digest_of_the_first_object_is_found_out(
     assert verdict.verdict is ReportVerdict.COMMITTED
 
 
-def test_what_cannot_be_the_track_is_refused_and_removed(
+def test_recorder_refuses_and_deletes_an_impossible_result(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
     done = farm.upload(offer, farm.track_ids(job_id)[0])
@@ -65,7 +65,7 @@ def test_what_cannot_be_the_track_is_refused_and_removed(
     assert farm.rows(ArtifactRow) == []
 
 
-def test_who_lies_three_times_is_quarantined(
+def test_recorder_quarantines_a_worker_after_three_false_claims(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
     ids = farm.track_ids(job_id)
@@ -76,7 +76,7 @@ def test_who_lies_three_times_is_quarantined(
     assert farm.states(job_id) == {"pending": 4, "done": 1}, "the good result stays"
 
 
-def test_an_object_is_read_once_however_often_it_is_reported(
+def test_recorder_reads_an_object_once_however_often_it_is_reported(
     farm: FarmFixture,
     worker: WorkerRow,
     offer: ShardOffer,
@@ -100,7 +100,7 @@ def test_an_object_is_read_once_however_often_it_is_reported(
     assert farm.worker(worker.id).strikes == 1
 
 
-def test_another_object_is_a_lie_that_costs_the_track_nothing(
+def test_recorder_counts_a_foreign_object_as_a_false_claim(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
     done = farm.upload(offer, farm.track_ids(job_id)[0])
@@ -111,7 +111,7 @@ def test_another_object_is_a_lie_that_costs_the_track_nothing(
     assert verdict.verdict is ReportVerdict.COMMITTED
 
 
-def test_an_object_that_is_not_there_is_nobodys_lie(
+def test_recorder_blames_no_worker_for_a_missing_object(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
     """A store that lost its disk must not quarantine every worker."""
@@ -122,7 +122,7 @@ def test_an_object_that_is_not_there_is_nobodys_lie(
     assert farm.states(job_id) == {"pending": 5}
 
 
-def test_an_object_that_is_too_big_is_refused(database: Database) -> None:
+def test_recorder_refuses_an_object_that_is_too_large(database: Database) -> None:
     farm = FarmFixture(database, PlausibleBounds(most_bytes=len(MUSIC) - 1, slack=1e9))
     worker, job_id = farm.join(), farm.submit(briefs(1)).job_id
     offer = farm.lease(worker, job_id)
@@ -131,7 +131,7 @@ def test_an_object_that_is_too_big_is_refused(database: Database) -> None:
     assert farm.objects.content == {}
 
 
-def test_seconds_that_cannot_be_are_neither_paid_nor_learnt(database: Database) -> None:
+def test_recorder_clips_impossible_engine_seconds(database: Database) -> None:
     """A lease of ten seconds limits the accepted seconds, in however many reports they are
     claimed."""
     farm = FarmFixture(database, PlausibleBounds(engine_share=1.2))
@@ -150,7 +150,7 @@ def test_seconds_that_cannot_be_are_neither_paid_nor_learnt(database: Database) 
     assert farm.rows(LeaseRow)[0].engine_seconds == pytest.approx(13.0)
 
 
-def test_a_share_of_all_objects_is_read() -> None:
+def test_checker_reads_a_share_of_all_objects() -> None:
     objects = MemoryObjects()
     chances = iter([0.5, 0.01])
     inspector = ObjectChecker(objects, PlausibleBounds(digest_share=0.02), lambda: next(chances))

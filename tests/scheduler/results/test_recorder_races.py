@@ -57,7 +57,7 @@ def race(farm: FarmFixture) -> Race:
     return Race(farm)
 
 
-def test_a_race_is_a_second_lease_on_leased_tracks(race: Race) -> None:
+def test_copy_is_a_second_lease_on_leased_tracks(race: Race) -> None:
     farm = race.farm
     assert farm.states(race.job_id) == {"leased": TRACKS}
     assert {s.is_speculative for s in farm.rows(ShardRow)} == {False, True}
@@ -67,13 +67,13 @@ def test_a_race_is_a_second_lease_on_leased_tracks(race: Race) -> None:
         assert one.object_key != two.object_key
 
 
-def test_what_nobody_has_cannot_be_raced(farm: FarmFixture) -> None:
+def test_copy_needs_a_leased_track(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(2)).job_id
     assert farm.try_offer(farm.join(), job_id, farm.track_ids(job_id), race=True) is None
     assert farm.count(LeaseRow) == 0
 
 
-def test_the_first_commit_wins_and_the_loser_is_told_to_stop(race: Race) -> None:
+def test_copy_that_commits_first_ends_the_other_lease(race: Race) -> None:
     farm = race.farm
     late = [farm.upload(race.first, i) for i in race.ids]
     assert {v.verdict for v in farm.finish(race.fast, race.second)} == {ReportVerdict.COMMITTED}
@@ -89,7 +89,7 @@ def test_the_first_commit_wins_and_the_loser_is_told_to_stop(race: Race) -> None
     assert farm.worker(race.slow.id).tracks_done == 0
 
 
-def test_the_loser_keeps_what_is_its_own(race: Race) -> None:
+def test_copy_that_loses_keeps_its_other_tracks(race: Race) -> None:
     """The copy has won two of four tracks: the lease stays live for the rest."""
     farm = race.farm
     half = race.ids[2:]
@@ -101,7 +101,7 @@ def test_the_loser_keeps_what_is_its_own(race: Race) -> None:
     assert farm.states(race.job_id) == {"done": TRACKS}
 
 
-def test_the_losers_object_is_swept_and_the_winners_stays(race: Race) -> None:
+def test_copy_that_loses_has_its_object_removed(race: Race) -> None:
     farm = race.farm
     lost = {farm.upload(race.first, i).object_key for i in race.ids}
     farm.finish(race.fast, race.second)
@@ -114,7 +114,7 @@ def test_the_losers_object_is_swept_and_the_winners_stays(race: Race) -> None:
 
 @pytest.mark.parametrize("lane", [0, 1])
 @pytest.mark.parametrize("how", ["end", "release"])
-def test_a_raced_track_is_pending_only_when_both_lanes_are_gone(
+def test_copied_track_is_pending_only_when_both_leases_ended(
     race: Race, lane: int, how: str
 ) -> None:
     act = race.end if how == "end" else race.release
@@ -129,7 +129,7 @@ def test_a_raced_track_is_pending_only_when_both_lanes_are_gone(
 @pytest.mark.parametrize(
     "kind", [FailureKind.SILENT, FailureKind.UPLOAD_FAILED, FailureKind.BAD_INPUT]
 )
-def test_a_failure_in_one_lane_does_not_stop_the_other(race: Race, kind: FailureKind) -> None:
+def test_copied_track_survives_a_failure_under_one_lease(race: Race, kind: FailureKind) -> None:
     """Not even a final failure: the other lease may still make the track."""
     farm, track_id = race.farm, race.ids[0]
     race.fail(race.fast, race.second, track_id, kind=kind)
@@ -140,7 +140,7 @@ def test_a_failure_in_one_lane_does_not_stop_the_other(race: Race, kind: Failure
     assert farm.track(track_id).error == ""
 
 
-def test_failures_in_both_lanes_are_ruled_on_together(race: Race) -> None:
+def test_copied_track_counts_failures_under_both_leases(race: Race) -> None:
     farm, (one, other, *_) = race.farm, race.ids
     for who, offer in race.lanes:
         race.fail(who, offer, one, kind=FailureKind.BAD_INPUT)
@@ -150,13 +150,13 @@ def test_failures_in_both_lanes_are_ruled_on_together(race: Race) -> None:
     assert (farm.track(other).state, farm.track(other).failures) == ("pending", 0)
 
 
-def test_cancelling_ends_both_lanes(race: Race) -> None:
+def test_cancel_ends_both_leases_of_a_copied_track(race: Race) -> None:
     race.farm.change(race.job_id, jobs.cancel)
     assert not any(race.is_live(offer) for _, offer in race.lanes)
     assert race.farm.states(race.job_id) == {"cancelled": TRACKS}
 
 
-def test_pausing_takes_back_a_race_that_nobody_claimed(farm: FarmFixture) -> None:
+def test_pause_withdraws_an_unclaimed_copy(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(2)).job_id
     running = farm.lease(farm.join(), job_id)
     waiting = farm.offer(farm.join(), job_id, race=True)
@@ -181,7 +181,7 @@ def at_once(*acts: object) -> None:
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_both_lanes_finish_at_once(race: Race, attempt: int) -> None:
+def test_copied_track_is_committed_once_by_two_at_once(race: Race, attempt: int) -> None:
     farm = race.farm
     uploads = [[farm.upload(offer, i) for i in race.ids] for _, offer in race.lanes]
     at_once(
@@ -195,7 +195,7 @@ def test_both_lanes_finish_at_once(race: Race, attempt: int) -> None:
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_each_lane_finishes_what_the_other_still_does(race: Race, attempt: int) -> None:
+def test_copied_tracks_are_finished_by_both_without_a_deadlock(race: Race, attempt: int) -> None:
     """Each commit ends work of the other's lease."""
     farm = race.farm
     parts = [race.ids[:2], race.ids[2:]]
@@ -214,14 +214,14 @@ def test_each_lane_finishes_what_the_other_still_does(race: Race, attempt: int) 
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_both_lanes_are_given_up_at_once(race: Race, attempt: int) -> None:
+def test_copied_track_is_released_by_both_at_once(race: Race, attempt: int) -> None:
     """Neither may assume that the other continues."""
     at_once(lambda: race.release(race.first), lambda: race.end(race.second))
     assert race.farm.states(race.job_id) == {"pending": TRACKS}
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_one_lane_finishes_while_the_other_is_given_up(race: Race, attempt: int) -> None:
+def test_copied_track_is_done_while_the_other_lease_is_released(race: Race, attempt: int) -> None:
     done = [race.farm.upload(race.second, i) for i in race.ids]
     at_once(
         lambda: race.farm.report(race.fast, race.second, done=done),
@@ -231,7 +231,7 @@ def test_one_lane_finishes_while_the_other_is_given_up(race: Race, attempt: int)
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_a_race_is_offered_while_the_first_lane_ends(farm: FarmFixture, attempt: int) -> None:
+def test_copy_is_offered_while_the_first_lease_ends(farm: FarmFixture, attempt: int) -> None:
     """Either the copy has the tracks, or they are pending; never both."""
     job_id = farm.submit(briefs(TRACKS)).job_id
     ids, rival = farm.track_ids(job_id), farm.join("rival")

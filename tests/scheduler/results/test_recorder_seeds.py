@@ -11,7 +11,7 @@ from trackfarm_scheduler.db.tables import ArtifactRow, WorkerRow
 
 
 @pytest.mark.parametrize("later", [0, 1, 2])
-def test_any_seed_that_was_offered_is_taken_and_kept(
+def test_recorder_accepts_every_offered_seed(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int, later: int
 ) -> None:
     track = farm.track(first)
@@ -22,7 +22,7 @@ def test_any_seed_that_was_offered_is_taken_and_kept(
 
 
 @pytest.mark.parametrize("later", [3, None])
-def test_a_seed_that_was_not_offered_is_refused_and_the_track_tried_again(
+def test_recorder_refuses_a_seed_that_was_not_offered(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int, later: int | None
 ) -> None:
     track = farm.track(first)
@@ -34,7 +34,7 @@ def test_a_seed_that_was_not_offered_is_refused_and_the_track_tried_again(
     assert farm.track(first).failures == 0, "the track is not to blame"
 
 
-def test_a_seed_that_was_given_is_the_only_one(farm: FarmFixture, worker: WorkerRow) -> None:
+def test_recorder_accepts_only_the_requested_seed(farm: FarmFixture, worker: WorkerRow) -> None:
     job_id = farm.submit(briefs(1, seed=77), catalog="given").job_id
     offer = farm.lease(worker, job_id)
     (track_id,) = farm.track_ids(job_id)
@@ -45,7 +45,7 @@ def test_a_seed_that_was_given_is_the_only_one(farm: FarmFixture, worker: Worker
     assert "was not offered" in refusal(farm.report(worker, offer, done=[stray]))
 
 
-def test_seeds_move_on_with_the_tries(farm: FarmFixture, worker: WorkerRow, job_id: str) -> None:
+def test_next_seeds_depend_on_the_tries(farm: FarmFixture, worker: WorkerRow, job_id: str) -> None:
     """After a failure that counts, the second seed is the first one offered."""
     track_id = farm.track_ids(job_id)[0]
     offer = farm.lease(worker, job_id, [track_id])
