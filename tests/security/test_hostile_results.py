@@ -151,7 +151,7 @@ FALSE_REPORTS = {
     "too long": FalseReport("were requested", measured={"seconds": 100.0}),
     "too short": FalseReport("were requested", measured={"seconds": 1.0}),
     "too many channels": FalseReport("channels", measured={"channels": 8}),
-    "a rate that MP3 has not": FalseReport("samples a second", measured={"sample_rate": 384_000}),
+    "a rate that MP3 has not": FalseReport("samples per second", measured={"sample_rate": 384_000}),
     "a size that MP3 has not": FalseReport("cannot have", put=lambda _: b"ID3"),
     "a seed of its own": FalseReport("was not offered", {"seed": 7}, strikes=0),
 }
