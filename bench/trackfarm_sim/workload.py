@@ -24,7 +24,7 @@ class Workload:
         chosen = model_set(scenario.model_set)
         steps, guided = chosen.default_steps, chosen.cfg and chosen.default_guidance > 1
         self.shapes = [TrackShape(d, steps, guided) for d in sorted(scenario.durations)]
-        self.min_vram = [_min_vram(s, chosen.min_vram, chosen.is_noise) for s in self.shapes]
+        self.min_vram = [_min_vram(s, chosen.min_vram, chosen.is_built_in) for s in self.shapes]
         self.shape_of: NDArray[np.uint8] = rng.integers(
             len(self.shapes), size=scenario.tracks, dtype=np.uint8
         )
@@ -54,8 +54,8 @@ def prior(shape: TrackShape, gpu: str, name: str) -> float:
     return cost.seconds(shape, gpu=gpu, model_set=model_set(name))
 
 
-def _min_vram(shape: TrackShape, least: int, is_noise: bool) -> int:
-    tier = smallest_tier_for(shape.duration, min_vram=least, limited=not is_noise)
+def _min_vram(shape: TrackShape, least: int, is_built_in: bool) -> int:
+    tier = smallest_tier_for(shape.duration, min_vram=least, limited=not is_built_in)
     if tier is None:
         raise NoTierFits(f"no GPU has enough memory for tracks of {shape.duration:g} s")
     return tier.vram

@@ -61,8 +61,8 @@ def _interpolate(x: float, xs: list[float], ys: list[float]) -> float:
     return max(y0 + (y1 - y0) * (x - x0) / (x1 - x0), 0.0)
 
 
-def _tiny_stages(shape: TrackShape) -> Stages:
-    row = _speeds()["tiny"]
+def _built_in_stages(shape: TrackShape, name: str) -> Stages:
+    row = _speeds()["built_in"][name]
     denoise = shape.duration * row["per_step"] * _passes(shape)
     return Stages(row["fixed"], denoise, shape.duration * row["decode"])
 
@@ -83,8 +83,8 @@ def _passes(shape: TrackShape) -> int:
 
 def stages(shape: TrackShape, *, gpu: str, model_set: ModelSet) -> Stages:
     """Return the prior of one track on `gpu`, stage by stage."""
-    if model_set.is_noise:
-        return _tiny_stages(shape)
+    if model_set.is_built_in:
+        return _built_in_stages(shape, model_set.name)
     return _gpu_stages(shape, gpu, "xl" if model_set.is_xl else "std")
 
 
@@ -95,4 +95,4 @@ def seconds(shape: TrackShape, *, gpu: str, model_set: ModelSet, speed: float = 
 
 def has_prior(gpu: str, model_set: ModelSet) -> bool:
     """Return True if the table has this card; an unknown card is assumed to be slow."""
-    return model_set.is_noise or _gpu(gpu) is not _speeds()["gpus"]["unknown"]
+    return model_set.is_built_in or _gpu(gpu) is not _speeds()["gpus"]["unknown"]

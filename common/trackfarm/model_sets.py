@@ -16,7 +16,7 @@ class ModelSet(BaseModel):
     """A DiT variant with one LM variant or none, in one dtype and one revision.
 
     `repository` is in diffusers layout if `is_diffusers_layout`; otherwise `pull` converts it.
-    Sizes are in GB (10^9 bytes), `min_vram` in nominal GB (0: runs on the CPU), `sample_rate` in
+    Sizes are in GB (10^9 bytes), `min_vram` in nominal GB (0: any machine), `sample_rate` in
     Hz.
     """
 
@@ -53,6 +53,8 @@ class ModelSet(BaseModel):
     """True: tracks are corrected in the wavelet domain unless their briefs turn it off."""
     is_noise: bool
     """True: random weights; its output is noise and must be labelled as such."""
+    is_built_in: bool = False
+    """True: comes with trackfarm and runs on a CPU: nothing to download, no GPU needed."""
     sample_rate: int
 
     @property

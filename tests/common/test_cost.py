@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackfarm.cost import TrackShape, seconds
+from trackfarm.cost import TrackShape, has_prior, seconds
 from trackfarm.model_sets import ModelSet, model_set, model_sets
 
 TURBO = model_set("acestep-v15-turbo")
@@ -88,3 +88,11 @@ def test_seconds_find_a_card_by_its_whole_name() -> None:
     assert spent("NVIDIA RTX A4000") == spent("some card of tomorrow") > spent("NVIDIA A40")
     assert spent("NVIDIA H100 80GB HBM3") == spent("H100")
     assert spent("NVIDIA GeForce RTX 3090 Ti") == spent("rtx 3090")
+
+
+def test_seconds_of_a_built_in_model_set_are_those_of_its_own_row() -> None:
+    shape = TrackShape(100, 8, False)
+    tiny, demo = (seconds(shape, gpu="cpu", model_set=model_set(n)) for n in ("tiny", "demo"))
+    assert tiny == pytest.approx(100 * (8 * 0.0018 + 0.07) + 0.1)
+    assert demo == pytest.approx(100 * (8 * 0.0008 + 0.15) + 0.1)
+    assert has_prior("cpu", model_set("demo"))

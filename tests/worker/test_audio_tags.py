@@ -27,6 +27,8 @@ def test_short_title_is_short_and_never_empty(prompt: str) -> None:
 def test_copyright_notice_names_the_licence_or_says_noise() -> None:
     assert "ACE-Step 1.5 (MIT)" in copyright_notice("acestep-v15-turbo")
     assert copyright_notice("tiny").startswith("Noise")
+    assert copyright_notice("demo").startswith("Made by trackfarm's demo model")
+    assert "ACE-Step" not in copyright_notice("demo")
     assert "ACE-Step 1.5 by trackfarm" in copyright_notice("")
 
 

@@ -51,6 +51,8 @@ def copyright_notice(model_set: str) -> str:
     row = model_sets().get(model_set)
     if row is not None and row.is_noise:
         return "Noise of random weights, made by trackfarm to try it out"
+    if row is not None and row.is_built_in:
+        return f"Made by trackfarm's {row.name} model, which comes with it ({row.licence})"
     licence = f" ({row.licence})" if row is not None else ""
     return (
         f"Made with ACE-Step 1.5{licence} by trackfarm;"

@@ -85,7 +85,7 @@ def _chance(limit: float | None, span: Interval | None) -> Chance | None:
 def candidates(prices: Prices, forecaster: Forecaster) -> list[CardPrice]:
     """Return the cards of the table that can make all the tracks; CPUs if these suffice."""
     vram = max((tier.vram for tier in forecaster.demand.tiers), default=0)
-    cards = [card for card in prices.cards.values() if card.is_gpu != forecaster.kind.is_noise]
+    cards = [card for card in prices.cards.values() if card.is_gpu != forecaster.kind.is_built_in]
     return [card for card in cards if card.vram >= vram]
 
 

@@ -145,7 +145,7 @@ def check_for_model_set(brief: Brief, model_set: ModelSet) -> None:
 def min_vram_of(brief: Brief, model_set: ModelSet) -> int:
     """Return the smallest tier that can make the track, in nominal GB. Raises BriefProblem."""
     tier = smallest_tier_for(
-        brief.duration, min_vram=model_set.min_vram, limited=not model_set.is_noise
+        brief.duration, min_vram=model_set.min_vram, limited=not model_set.is_built_in
     )
     if tier is None:
         limit = f"no VRAM tier makes {brief.duration:g} s with {model_set.name}"

@@ -8,7 +8,7 @@ from trackfarm.catalog import CatalogError, open_catalog
 from trackfarm.model_sets import model_set
 from trackfarm.planning import ShapeCount, demand_of, read_shapes
 
-TURBO, SFT, TINY = map(model_set, ("acestep-v15-turbo", "acestep-v15-sft", "tiny"))
+TURBO, SFT = map(model_set, ("acestep-v15-turbo", "acestep-v15-sft"))
 
 
 def catalog(path: Path, *rows: str, header: str = "prompt,duration,variations") -> Path:
@@ -54,8 +54,9 @@ def test_demand_splits_a_row_at_the_limit_of_a_tier(tmp_path: Path) -> None:
     assert {(shape.duration, shape.min_vram) for shape in shapes} == {(60, 8), (60.5, 12)}
 
 
-def test_demand_of_noise_needs_no_large_card(tmp_path: Path) -> None:
-    shapes = read_shapes(open_catalog(catalog(tmp_path, "a,600,1")), TINY)
+@pytest.mark.parametrize("built_in", ["tiny", "demo"])
+def test_demand_of_a_built_in_model_set_needs_no_large_card(tmp_path: Path, built_in: str) -> None:
+    shapes = read_shapes(open_catalog(catalog(tmp_path, "a,600,1")), model_set(built_in))
     assert shapes == [ShapeCount(duration=600, steps=8, guided=False, min_vram=4, count=1)]
 
 

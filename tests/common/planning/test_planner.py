@@ -17,7 +17,6 @@ from trackfarm.planning.models import Chance, FleetOption, Interval, SpeedSource
 from trackfarm.speed_model import SpeedModel
 
 TURBO = model_set("acestep-v15-turbo")
-TINY = model_set("tiny")
 PRICES = built_in_prices()
 FLEET = "6x RTX 4090 @0.34, 2x A100-80 @1.50"
 
@@ -178,14 +177,15 @@ def test_plan_without_workers_makes_nothing() -> None:
     assert plan.alternatives
 
 
-def test_plan_on_a_cpu_makes_noise_only() -> None:
-    noise = plan_of([tracks(100, min_vram=4)], "4x cpu", kind=TINY)
-    assert noise.is_noise
-    assert noise.is_feasible
-    assert noise.cost.total.expected == 0
-    assert noise.alternatives == []
-    music = plan_of([tracks(100)], "4x cpu")
-    assert "the fleet has no GPU" in music.unfit[0].reason
+@pytest.mark.parametrize(("built_in", "is_noise"), [("tiny", True), ("demo", False)])
+def test_plan_on_a_cpu_makes_the_built_in_model_sets_only(built_in: str, is_noise: bool) -> None:
+    plan = plan_of([tracks(100, min_vram=4)], "4x cpu", kind=model_set(built_in))
+    assert plan.is_noise is is_noise
+    assert plan.is_feasible
+    assert plan.cost.total.expected == 0
+    assert plan.alternatives == []
+    other = plan_of([tracks(100)], "4x cpu")
+    assert "the fleet has no GPU" in other.unfit[0].reason
 
 
 def test_plan_uses_large_cards_for_small_tracks_but_not_the_reverse() -> None:

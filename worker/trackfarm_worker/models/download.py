@@ -67,7 +67,7 @@ def pull(
     interrupted download resumes. Raises ModelNotReady, with a remedy, and leaves no incomplete
     folder at `to`.
     """
-    if model_set.is_noise:
+    if model_set.is_built_in:
         # Imported late: only this and the conversion import torch.
         from trackfarm_worker.models import tiny
 

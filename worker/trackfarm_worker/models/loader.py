@@ -87,7 +87,7 @@ def _residency(model_set: ModelSet, device: str) -> Residency:
 def locate(model_set: ModelSet, model_path: Path | None) -> Path:
     """Return the folder with the weights. Without a `model_path` it is the one in this machine's cache,
     and the weights are pulled if it is missing."""
-    if model_set.is_noise:
+    if model_set.is_built_in:
         return tiny.ensure(model_path)
     if model_path is not None:
         return model_path

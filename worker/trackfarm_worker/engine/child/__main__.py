@@ -30,7 +30,7 @@ def main() -> int:
 
     try:
         setup = control.setup()
-        if setup.model_path and not model_set(setup.model_set).is_noise:
+        if setup.model_path and not model_set(setup.model_set).is_built_in:
             check(setup.model_path)
         _import_serve()(setup, control, send)
         return 0
