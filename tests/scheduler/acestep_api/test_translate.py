@@ -51,8 +51,16 @@ def test_translate_corrects_in_the_wavelet_domain_as_the_api_does() -> None:
 
 
 def test_translate_passes_the_options_of_repaint_to_repaint_alone() -> None:
-    options = {"repaint_mode": "conservative", "repaint_strength": 0.2, "chunkMaskMode": "explicit"}
-    window = {"task_type": "repaint", "src_audio_path": "https://example.org/a.wav", "duration": 60}
+    options: dict[str, Any] = {
+        "repaint_mode": "conservative",
+        "repaint_strength": 0.2,
+        "chunkMaskMode": "explicit",
+    }
+    window: dict[str, Any] = {
+        "task_type": "repaint",
+        "src_audio_path": "https://example.org/a.wav",
+        "duration": 60,
+    }
     made = brief(**window, repainting_start=5, **options)
     assert (made.repaint_mode, made.repaint_strength) == ("conservative", 0.5)
     assert made.chunk_mask_mode == "explicit"
