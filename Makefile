@@ -11,7 +11,7 @@ DEMO_TRACKS ?= demo-tracks
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lint types imports conventions audit newest openapi lock soak \
-  images-check bench clean
+  images-check bench parity clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,6 +115,12 @@ images-check: $(VENV)/.dev-ready ## Build both images and make a track with them
 
 bench: $(VENV)/.dev-ready ## Measure; writes the tables in bench/results
 	$(BIN)/python -m trackfarm_bench
+
+UPSTREAM ?= ../ACE-Step-1.5
+UPSTREAM_PYTHON ?= $(UPSTREAM)/.venv/bin/python
+
+parity: $(VENV)/.dev-ready ## Compare with ACE-Step's own code in UPSTREAM; bench/trackfarm_parity/README.md
+	$(BIN)/python -m trackfarm_parity $(UPSTREAM) --python $(UPSTREAM_PYTHON) $(PARITY_OPTIONS)
 
 clean: ## Remove what the demo made
 	rm -rf demo-tracks

@@ -34,6 +34,7 @@ BENCHES = (
     "bench/trackfarm_bench",
     "bench/trackfarm_dashboards",
     "bench/trackfarm_demo",
+    "bench/trackfarm_parity",
 )
 FOLDERS = (*MIRRORS, *BENCHES, ".ci", "docker", "examples", "tests")
 

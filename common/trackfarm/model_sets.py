@@ -49,6 +49,8 @@ class ModelSet(BaseModel):
     tasks: frozenset[str]
     cfg: bool
     """False: guidance is distilled into the weights, and a guidance scale is ignored."""
+    has_dcw: bool = False
+    """True: tracks are corrected in the wavelet domain unless their briefs turn it off."""
     is_noise: bool
     """True: random weights; its output is noise and must be labelled as such."""
     is_built_in: bool = False

@@ -28,10 +28,10 @@ from trackfarm_worker.engine.parent.supervisor import EngineStartFailed
 from trackfarm_worker.engine.protocol import (
     EngineEvent,
     EngineProgress,
-    EngineTrack,
     FailedTrack,
     FinishedTrack,
 )
+from trackfarm_worker.engine_tracks import engine_track
 from trackfarm_worker.finisher import Finisher
 from trackfarm_worker.outbox import Outbox
 from trackfarm_worker.scheduler_client import (
@@ -153,7 +153,7 @@ class ShardRunner:
                     self._put(shard, _engine_failure(event, ready[event.track_id].seconds))
 
         try:
-            engine_tracks = [_engine_track(order, ready[i]) for i, order in orders.items()]
+            engine_tracks = [engine_track(order, ready[i]) for i, order in orders.items()]
             results = self._engine.run(engine_tracks, on_event)
         except EngineStartFailed as error:
             shard.stop_reason = ReleaseReason.ENGINE_UNAVAILABLE
@@ -210,35 +210,6 @@ class ShardRunner:
             self._client.release(shard.claim.shard_id, request)
         except (SchedulerUnavailable, Unauthorized, RequestRejected) as error:
             log.warning("release_failed", shard=shard.claim.shard_id, error=str(error))
-
-
-def _engine_track(order: TrackOrder, sources: TrackSources) -> EngineTrack:
-    brief = order.brief
-    return EngineTrack(
-        track_id=order.track_id,
-        prompt=brief.prompt,
-        duration=brief.duration,
-        seed=order.seed,
-        seeds=(order.seed, *order.next_seeds),
-        lyrics=brief.lyrics,
-        bpm=brief.bpm,
-        key_scale=brief.key_scale,
-        time_signature=brief.time_signature,
-        vocal_language=brief.vocal_language,
-        steps=brief.inference_steps,
-        guidance=brief.guidance_scale,
-        shift=brief.shift,
-        task_type=brief.task_type,
-        source=sources.source,
-        reference=sources.reference,
-        audio_codes=brief.audio_code_string,
-        cover_strength=brief.audio_cover_strength,
-        repainting_start=brief.repainting_start,
-        repainting_end=brief.repainting_end,
-        track_name=brief.track_name,
-        track_classes=brief.track_classes,
-        loudness_lufs=brief.loudness_lufs,
-    )
 
 
 def _source_failure(track_id: int, result: SourceRefused | SourceUnavailable) -> TrackFailed:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from trackfarm.catalog.field_names import normalised
@@ -25,16 +25,18 @@ from trackfarm.catalog.field_types import (
     ToTheEnd,
     Whole,
 )
+from trackfarm.catalog.sound_options import SoundOptions
 from trackfarm.catalog.source_refs import FIELDS, SourceField
 from trackfarm.catalog.tasks import task_problems
 from trackfarm.catalog.vocabulary import UNKNOWN_LANGUAGE, AudioFormat, Task
 
 NOT_IDENTITY = frozenset({"variations", "tags", "name", "title"})
+_OPTION_DEFAULTS = {name: info.default for name, info in SoundOptions.model_fields.items()}
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 _LONGEST_CODE = len("<|audio_code_63999|>")
 
 
-class Brief(BaseModel):
+class Brief(SoundOptions):
     """One brief of a catalog; one or more tracks are made from it.
 
     Accepts ACE-Step's names for every field (docs/catalogs.md lists them all). Raises pydantic's
@@ -131,13 +133,16 @@ class Brief(BaseModel):
 
         `variations`, `tags`, `name` and `title` are left out: they set the number of tracks and
         their labels, so relabelling a catalog still finds its tracks. Fields without a value are
-        left out, so that a field added by a later release renames no track. Numbers have one form:
-        10 equals 10.0.
+        left out, and so are sound options with their default, so that a field added by a later
+        release renames no track. Numbers have one form: 10 equals 10.0.
         """
         fields = {
             name: _plain(value) if isinstance(value, float) else value
             for name, value in self.__dict__.items()
-            if value is not None and value != () and name not in NOT_IDENTITY
+            if value is not None
+            and value != ()
+            and name not in NOT_IDENTITY
+            and (name not in _OPTION_DEFAULTS or value != _OPTION_DEFAULTS[name])
         }
         return _CANONICAL.encode(fields)
 

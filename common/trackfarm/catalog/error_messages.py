@@ -10,7 +10,14 @@ from pydantic_core import ErrorDetails
 from trackfarm.catalog.brief import Brief
 from trackfarm.catalog.errors import FieldProblem, quoted, shown_name
 from trackfarm.catalog.field_names import SWITCHES, field_of, nearest, refusal_of, truth
-from trackfarm.catalog.vocabulary import INSTRUMENTS, AudioFormat, Task
+from trackfarm.catalog.vocabulary import (
+    INSTRUMENTS,
+    AudioFormat,
+    ChunkMaskMode,
+    CorrectionMode,
+    RepaintMode,
+    Task,
+)
 
 _SOURCE = "a file's path, a URL (http or https), upload:<sha256> or object:<key>"
 EXPECTED: dict[str, str] = {
@@ -19,6 +26,10 @@ EXPECTED: dict[str, str] = {
     "vocal_language": "one of the 50 language codes, such as en, de, yue or zh, or unknown",
     "task_type": f"one of {', '.join(get_args(Task))}",
     "audio_format": f"one of {', '.join(get_args(AudioFormat))}",
+    "chunk_mask_mode": f"one of {', '.join(get_args(ChunkMaskMode))}",
+    "repaint_mode": f"one of {', '.join(get_args(RepaintMode))}",
+    "dcw_enabled": "true or false",
+    "dcw_mode": f"one of {', '.join(get_args(CorrectionMode))}",
     "src_audio": _SOURCE,
     "reference_audio": _SOURCE,
     "track_name": f"one of {', '.join(INSTRUMENTS)}",

@@ -11,8 +11,8 @@ from functools import lru_cache
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": ("caption",),
-    "lyrics": (),
     "duration": ("audio_duration", "target_duration"),
+    "lyrics": (),
     "bpm": (),
     "key_scale": ("key",),
     "time_signature": (),
@@ -28,8 +28,17 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "audio_cover_strength": ("cover_strength",),
     "repainting_start": (),
     "repainting_end": (),
+    "chunk_mask_mode": (),
+    "repaint_mode": (),
+    "repaint_strength": (),
+    "repaint_latent_crossfade_frames": (),
+    "repaint_wav_crossfade_sec": (),
     "track_name": (),
     "track_classes": ("complete_track_classes", "instruments"),
+    "dcw_enabled": (),
+    "dcw_mode": (),
+    "dcw_scaler": (),
+    "dcw_high_scaler": (),
     "audio_format": (),
     "loudness_lufs": ("loudness", "lufs"),
     "variations": ("batch_size",),
@@ -93,6 +102,7 @@ _REFUSALS: dict[str, FieldRefusal] = {
     "cfg_interval_start": FieldRefusal(_ENGINE, off=0.0),
     "cfg_interval_end": FieldRefusal(_ENGINE, off=1.0),
     "cover_noise_strength": FieldRefusal(_ENGINE, off=0.0),
+    "dcw_wavelet": FieldRefusal("is always haar: other wavelets are not computed here", off="haar"),
 }
 _SAME_REFUSAL = {
     "cot_caption": "use_cot",

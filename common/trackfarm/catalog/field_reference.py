@@ -19,7 +19,7 @@ _HEAD = (
 
 def field_table() -> str:
     """Return all fields of a brief as a Markdown table."""
-    rows = [_row(name, info) for name, info in Brief.model_fields.items()]
+    rows = [_row(name, Brief.model_fields[name]) for name in ALIASES]
     return "\n".join([_HEAD, *rows])
 
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from trackfarm.catalog.errors import quoted
+from trackfarm.catalog.field_names import truth
 from trackfarm.catalog.source_refs import source_problem
 from trackfarm.catalog.vocabulary import (
     INSTRUMENTS,
@@ -34,6 +35,13 @@ def _not_a_switch(value: object) -> object:
     if isinstance(value, bool):
         raise refused(f"{str(value).lower()} is not a number")
     return value
+
+
+def _switch(value: object) -> object:
+    parsed = truth(value)
+    if parsed is None:
+        raise refused(f"{quoted(value)} is neither true nor false")
+    return parsed
 
 
 def _normalised(value: object) -> object:
@@ -114,6 +122,7 @@ def _tags(value: object) -> object:
 
 Whole = Annotated[int, BeforeValidator(_not_a_switch)]
 Real = Annotated[float, BeforeValidator(_not_a_switch)]
+Switch = Annotated[bool, BeforeValidator(_switch)]
 Text = Annotated[
     str,
     StringConstraints(strip_whitespace=True, pattern=_NO_CONTROL),

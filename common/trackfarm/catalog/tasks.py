@@ -7,14 +7,25 @@ than ignored, because a brief that asks for more than the track delivers is a mi
 from typing import Protocol
 
 from trackfarm.catalog.errors import FieldProblem
-from trackfarm.catalog.vocabulary import CODES_PER_SECOND, Task, code_count
+from trackfarm.catalog.sound_options import SoundOptions
+from trackfarm.catalog.vocabulary import CODES_PER_SECOND, RepaintMode, Task, code_count
 
+_REPAINT_OPTIONS = frozenset(
+    {
+        "chunk_mask_mode",
+        "repaint_mode",
+        "repaint_strength",
+        "repaint_latent_crossfade_frames",
+        "repaint_wav_crossfade_sec",
+    }
+)
 _USES: dict[Task, frozenset[str]] = {
     "text2music": frozenset({"audio_code_string"}),
     "cover": frozenset({"src_audio", "audio_code_string", "audio_cover_strength"}),
-    "repaint": frozenset({"src_audio", "repainting_start", "repainting_end"}),
+    "repaint": frozenset({"src_audio", "repainting_start", "repainting_end"}) | _REPAINT_OPTIONS,
     "extract": frozenset({"src_audio", "track_name"}),
-    "lego": frozenset({"src_audio", "track_name", "repainting_start", "repainting_end"}),
+    "lego": frozenset({"src_audio", "track_name", "repainting_start", "repainting_end"})
+    | _REPAINT_OPTIONS,
     "complete": frozenset({"src_audio", "track_classes"}),
 }
 _NEEDS: dict[Task, tuple[str, ...]] = {
@@ -33,7 +44,7 @@ _UNUSED_VALUES: dict[str, object] = {
     "repainting_end": None,
     "track_name": None,
     "track_classes": (),
-}
+} | {name: SoundOptions.model_fields[name].default for name in sorted(_REPAINT_OPTIONS)}
 
 
 class TaskFields(Protocol):
@@ -52,6 +63,8 @@ class TaskFields(Protocol):
     @property
     def repainting_end(self) -> float | None: ...
     @property
+    def repaint_mode(self) -> RepaintMode: ...
+    @property
     def model_fields_set(self) -> set[str]: ...
 
 
@@ -67,6 +80,7 @@ def task_problems(brief: TaskFields) -> list[FieldProblem]:
         *_missing(brief),
         *_exclusive(brief),
         *_interval(brief),
+        *_repaint_mode(brief),
         *_codes(brief),
     ]
 
@@ -125,6 +139,18 @@ def _interval(brief: TaskFields) -> list[FieldProblem]:
             FieldProblem("repainting_end", wrong, "write an end after the start, or -1 for the end")
         ]
     return []
+
+
+def _repaint_mode(brief: TaskFields) -> list[FieldProblem]:
+    mode = brief.repaint_mode
+    idle = {"repaint_strength"} if mode == "conservative" else set()
+    if mode == "aggressive":
+        idle = {name for name in _REPAINT_OPTIONS if name.startswith("repaint_")} - {"repaint_mode"}
+    return [
+        FieldProblem(name, f"has no effect in mode {mode}", "remove it, or change repaint_mode")
+        for name in sorted(idle)
+        if getattr(brief, name) != _UNUSED_VALUES[name]
+    ]
 
 
 def _codes(brief: TaskFields) -> list[FieldProblem]:

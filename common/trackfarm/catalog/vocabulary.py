@@ -9,6 +9,9 @@ from typing import Literal
 
 AudioFormat = Literal["mp3", "wav", "flac", "opus"]
 Task = Literal["text2music", "cover", "repaint", "extract", "lego", "complete"]
+ChunkMaskMode = Literal["auto", "explicit"]
+RepaintMode = Literal["conservative", "balanced", "aggressive"]
+CorrectionMode = Literal["low", "high", "double", "pix"]
 
 UNKNOWN_LANGUAGE = "unknown"
 LANGUAGES = (

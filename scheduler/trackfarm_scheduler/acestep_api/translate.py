@@ -25,7 +25,16 @@ _DEFAULTS: Mapping[str, object] = {
     "inference_steps": 8,
     "audio_format": "mp3",
 }
-_GUIDED_DEFAULTS: Mapping[str, object] = {"guidance_scale": 7.0, "shift": 3.0}
+_GUIDED_DEFAULTS: Mapping[str, object] = {
+    "guidance_scale": 7.0,
+    "shift": 3.0,
+    # ACE-Step's API corrects with every model, its user interface with turbo models alone.
+    "dcw_enabled": True,
+}
+# ACE-Step replaces them with the crossfades of mode and strength.
+_REPLACED = frozenset({"repaint_latent_crossfade_frames", "repaint_wav_crossfade_sec"})
+_REPAINT_TASKS = frozenset({"repaint", "lego"})
+_REPAINT_ALONE = frozenset({"chunk_mask_mode", "repaint_mode", "repaint_strength"})
 _AUTOMATIC = "Fill the audio semantic mask based on the given conditions:"
 # Fields of a brief in a catalog that this API does not have.
 _OURS_ALONE = frozenset({"tags", "name", "title", "loudness_lufs", "instrumental"})
@@ -80,7 +89,7 @@ def _fields(
     for name, value in parameters.items():
         if name in _SWITCHED or _is_automatic(name, value):
             continue
-        if _has_no_effect(name, kind):
+        if _has_no_effect(name, kind) or _is_idle_repaint(name, parameters):
             ignored.append(name)
         else:
             fields[name] = value
@@ -94,12 +103,20 @@ def _is_automatic(name: str, value: object) -> bool:
 def _has_no_effect(name: str, kind: ModelSet) -> bool:
     """True for an ignored parameter: unknown, or without effect.
 
-    Codes have no effect without `thinking`, nor guidance and shift with turbo models.
+    Codes have no effect without `thinking`, nor guidance with turbo models.
     """
-    if name == "audio_code_string" or (name in _GUIDED_DEFAULTS and not kind.cfg):
+    if name in {"audio_code_string", *_REPLACED} or (name == "guidance_scale" and not kind.cfg):
         return True
     is_known = name in ALIASES or refusal_of(name) is not None
     return name in _OURS_ALONE or not is_known
+
+
+def _is_idle_repaint(name: str, parameters: Mapping[str, object]) -> bool:
+    task = str(parameters.get("task_type", "")).strip().lower()
+    mode = str(parameters.get("repaint_mode", "balanced")).strip().lower()
+    if name == "repaint_strength" and mode != "balanced":
+        return True
+    return name in _REPAINT_ALONE and task not in _REPAINT_TASKS
 
 
 def _duration(parameters: Mapping[str, object]) -> object:

@@ -240,3 +240,15 @@ def test_brief_problems_are_all_reported_at_once() -> None:
 def test_brief_problems_quote_values_shortly() -> None:
     assert len(str(faults(key_scale="x" * 100_000)[0])) < 200
     assert len(str(faults(**{"y" * 100_000: 1})[0])) < 200
+
+
+def test_brief_without_lyrics_has_one_identity_in_three_spellings() -> None:
+    spellings: list[dict[str, object]] = [
+        {},
+        {"lyrics": ""},
+        {"lyrics": "[Instrumental]"},
+        {"lyrics": "[inst]"},
+        {"instrumental": True},
+    ]
+    briefs = [Brief.model_validate({"prompt": "x", "duration": 10, **one}) for one in spellings]
+    assert len({brief.canonical() for brief in briefs}) == 1

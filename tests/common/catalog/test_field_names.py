@@ -20,6 +20,10 @@ VALUES: dict[str, object] = {
     "guidance_scale": 5.0,
     "shift": 2.0,
     "reference_audio": "https://example.org/r.wav",
+    "dcw_enabled": False,
+    "dcw_mode": "low",
+    "dcw_scaler": 0.1,
+    "dcw_high_scaler": 0.01,
     "audio_format": "wav",
     "loudness_lufs": -14.0,
     "variations": 3,
@@ -31,9 +35,15 @@ VALUES: dict[str, object] = {
     "audio_cover_strength": 0.5,
     "audio_code_string": "<|audio_code_1|>" * 210,
 }
+REPAINT: dict[str, object] = {"task_type": "repaint", "repainting_start": 5.0}
 SOURCE_TASKS: dict[str, dict[str, object]] = {
     "repainting_start": {"task_type": "repaint", "repainting_start": 5.0},
     "repainting_end": {"task_type": "repaint", "repainting_end": 9.0},
+    "chunk_mask_mode": REPAINT | {"chunk_mask_mode": "explicit"},
+    "repaint_mode": REPAINT | {"repaint_mode": "conservative"},
+    "repaint_strength": REPAINT | {"repaint_strength": 0.3},
+    "repaint_latent_crossfade_frames": REPAINT | {"repaint_latent_crossfade_frames": 5},
+    "repaint_wav_crossfade_sec": REPAINT | {"repaint_wav_crossfade_sec": 0.5},
     "track_name": {"task_type": "extract", "track_name": "drums"},
     "track_classes": {"task_type": "complete", "track_classes": ("drums",)},
 }

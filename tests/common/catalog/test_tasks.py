@@ -7,6 +7,7 @@ from trackfarm.catalog import Brief, FieldProblem, brief_problems
 
 SOURCE = "https://example.org/a.wav"
 CODES = "<|audio_code_1|><|audio_code_63999|>" * 75  # 150 codes, 30 s
+REPAINT: dict[str, Any] = {"task_type": "repaint", "src_audio": SOURCE, "repainting_start": 5}
 GOOD: list[dict[str, Any]] = [
     {"task_type": "text2music"},
     {"task_type": "text2music", "audio_code_string": CODES, "audio_cover_strength": 0.5},
@@ -16,6 +17,8 @@ GOOD: list[dict[str, Any]] = [
     {"task_type": "repaint", "src_audio": SOURCE, "repainting_start": 5, "repainting_end": 10},
     {"task_type": "repaint", "src_audio": SOURCE, "repainting_start": 5, "repainting_end": -1},
     {"task_type": "repaint", "src_audio": SOURCE, "repainting_end": 30},
+    REPAINT | {"repaint_mode": "Conservative", "chunk_mask_mode": "explicit"},
+    REPAINT | {"repaint_strength": 0.2, "repaint_wav_crossfade_sec": 0.01},
     {"task_type": "extract", "src_audio": SOURCE, "track_name": "vocals"},
     {"task_type": "lego", "src_audio": SOURCE, "track_name": "drums", "repainting_start": 3},
     {"task_type": "complete", "src_audio": SOURCE, "track_classes": "drums,bass"},
@@ -35,6 +38,12 @@ BAD: list[tuple[dict[str, Any], set[str]]] = [
     ({"task_type": "complete", "src_audio": SOURCE}, {"track_classes"}),
     ({"src_audio": SOURCE}, {"src_audio"}),
     ({"audio_cover_strength": 0.5}, {"audio_cover_strength"}),
+    ({"repaint_mode": "aggressive"}, {"repaint_mode"}),
+    (REPAINT | {"repaint_mode": "conservative", "repaint_strength": 0.4}, {"repaint_strength"}),
+    (
+        REPAINT | {"repaint_mode": "aggressive", "repaint_wav_crossfade_sec": 0.1},
+        {"repaint_wav_crossfade_sec"},
+    ),
     ({"repainting_start": 5, "track_name": "drums"}, {"repainting_start", "track_name"}),
     (
         {"task_type": "cover", "src_audio": SOURCE, "track_classes": ["drums"]},
@@ -56,6 +65,9 @@ WRONG_VALUES: list[dict[str, Any]] = [
     {"audio_cover_strength": 1.1},
     {"repainting_start": -1},
     {"repainting_end": -2},
+    {"dcw_mode": "middle"},
+    {"dcw_enabled": "perhaps"},
+    {"dcw_wavelet": "db4"},
     {"task_type": "remix"},
 ]
 

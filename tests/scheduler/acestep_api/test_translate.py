@@ -8,7 +8,7 @@ import pytest
 from trackfarm.catalog import Brief
 from trackfarm.model_sets import model_set
 from trackfarm_scheduler.acestep_api.parameters import flatten_parameters
-from trackfarm_scheduler.acestep_api.translate import translate
+from trackfarm_scheduler.acestep_api.translate import Translated, translate
 
 TURBO, BASE = model_set("acestep-v15-turbo"), model_set("acestep-v15-base")
 DRAWN = 4_294_967_295
@@ -36,9 +36,41 @@ def test_translate_applies_the_documented_defaults() -> None:
     made = brief()
     assert (made.variations, made.inference_steps, made.audio_format) == (2, 8, "mp3")
     assert (made.vocal_language, made.task_type, made.duration) == ("en", "text2music", 60)
-    assert (made.guidance_scale, made.shift) == (None, None), "turbo has neither"
+    assert (made.guidance_scale, made.shift) == (None, None), "those of the model set"
     guided = brief(BASE)
     assert (guided.guidance_scale, guided.shift) == (7.0, 3.0)
+
+
+def test_translate_obeys_a_shift_on_turbo_models() -> None:
+    assert brief(shift=1).shift == 1.0
+
+
+def test_translate_corrects_in_the_wavelet_domain_as_the_api_does() -> None:
+    assert brief(BASE).dcw_enabled is True
+    assert brief(dcw_enabled="false").dcw_enabled is False
+
+
+def test_translate_passes_the_options_of_repaint_to_repaint_alone() -> None:
+    options: dict[str, Any] = {
+        "repaint_mode": "conservative",
+        "repaint_strength": 0.2,
+        "chunkMaskMode": "explicit",
+    }
+    window: dict[str, Any] = {
+        "task_type": "repaint",
+        "src_audio_path": "https://example.org/a.wav",
+        "duration": 60,
+    }
+    made = brief(**window, repainting_start=5, **options)
+    assert (made.repaint_mode, made.repaint_strength) == ("conservative", 0.5)
+    assert made.chunk_mask_mode == "explicit"
+    assert brief(**options) == brief()
+
+
+def test_translate_ignores_the_crossfades_that_ace_step_replaces() -> None:
+    found = outcome(repaint_latent_crossfade_frames=10, repaint_wav_crossfade_sec=0.0)
+    assert isinstance(found, Translated)
+    assert found.ignored == ("repaint_latent_crossfade_frames", "repaint_wav_crossfade_sec")
 
 
 @pytest.mark.parametrize("name", ["audio_duration", "duration", "audioDuration", "target_duration"])

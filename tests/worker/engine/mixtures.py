@@ -6,9 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from trackfarm_worker.engine.protocol import EngineTrack
+from trackfarm_worker.engine.track_options import CorrectionOptions, RepaintOptions
 
 TASKS = ("text2music", "cover", "repaint", "extract", "lego", "complete", "codes", "reference")
 LYRICS = ("", "[verse]\nla la la\n", "[Strophe]\nDer Regen fällt auf große Dächer\n" * 9)
+
+CORRECTIONS = (
+    CorrectionOptions(enabled=False),
+    CorrectionOptions(enabled=True),
+    CorrectionOptions(enabled=True, mode="high", scaler=0.1),
+)
+REPAINTS = (
+    RepaintOptions(),
+    RepaintOptions(mode="conservative", chunk_mask_mode="explicit"),
+    RepaintOptions(mode="aggressive"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,7 @@ def _track(
         "steps": draw.randint(2, 8),
         "shift": draw.choice([1.0, 2.0, 3.0]),
         "guidance": draw.choice([1.0, 1.0, 2.5, 6.0]),
+        "correction": draw.choice(CORRECTIONS),
     }
     return EngineTrack(
         track_id=track_id,
@@ -48,7 +61,11 @@ def _track(
 
 
 def _of_kind(kind: str, draw: random.Random, sounds: SourceFiles) -> dict[str, Any]:
-    window = {"repainting_start": draw.uniform(0, 1), "repainting_end": draw.uniform(2, 9)}
+    window = {
+        "repainting_start": draw.uniform(0, 1),
+        "repainting_end": draw.uniform(2, 9),
+        "repaint": draw.choice(REPAINTS),
+    }
     match kind:
         case "cover":
             strength = draw.choice([1.0, 0.4])

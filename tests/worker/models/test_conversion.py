@@ -93,6 +93,26 @@ def test_convert_joins_weights_of_several_files(
     assert all(torch.equal(weights[key], expected[key]) for key in expected)
 
 
+def test_convert_reads_null_in_a_config_as_absent(official: Path, tmp_path: Path) -> None:
+    unset = (
+        *(f"encoder_{name}" for name in ("hidden_size", "intermediate_size")),
+        *(f"encoder_num_{name}" for name in ("attention_heads", "key_value_heads")),
+        "layer_types",
+        "model_version",
+        "is_turbo",
+        "fsq_input_num_quantizers",
+    )
+    change_config(official / DIT, **dict.fromkeys(unset))
+    nulls = converted(official, tmp_path / "nulls")
+    (official / DIT / "config.json").write_text(
+        json.dumps({name: value for name, value in CONFIG.items() if name not in unset})
+    )
+    absent = converted(official, tmp_path / "absent")
+    files = sorted(path.relative_to(nulls) for path in nulls.rglob("*") if path.is_file())
+    assert files
+    assert all((nulls / name).read_bytes() == (absent / name).read_bytes() for name in files)
+
+
 def drop_tensor(dit: Path) -> None:
     tensors = load_file(dit / "model.safetensors")
     del tensors["detokenizer.special_tokens"]

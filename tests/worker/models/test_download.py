@@ -11,7 +11,7 @@ import pytest
 
 from tests.worker.models.hub import Hub, commit_of, hub
 from tests.worker.models.official_checkpoint import DIT, write_official
-from trackfarm.model_sets import model_set
+from trackfarm.model_sets import model_set, model_sets
 from trackfarm_worker.models import built_in, tiny
 from trackfarm_worker.models.cache import model_folder, require_disk_space
 from trackfarm_worker.models.checkpoint import ModelNotReady, check_integrity
@@ -114,6 +114,44 @@ def test_pull_downloads_an_official_checkpoint_in_two_parts_and_converts_it(
     assert origin["parts_commit"] == commit_of("ACE-Step/Ace-Step1.5")
 
 
+@pytest.mark.parametrize("name", [row.name for row in model_sets().values() if not row.is_built_in])
+def test_pull_takes_every_model_set_from_official_repositories(
+    the_hub: Hub, official: Path, good: Path, tmp_path: Path, name: str
+) -> None:
+    row = model_set(name)
+    assert row.repository.startswith("ACE-Step/")
+    # The repository of the DiT alone; VAE and text encoder are in that of the parts.
+    (parts := tmp_path / "parts").mkdir()
+    for part in ("vae", "Qwen3-Embedding-0.6B"):
+        shutil.copytree(official / part, parts / part)
+    dit = f"ACE-Step/{row.dit}"
+    the_hub.repositories = {dit: official / DIT, row.parts_repository: parts}
+    small_set = row.model_copy(update={"download_gb": 0.01, "dtype": "float32"})
+    pulled = pull(small_set, to=tmp_path / "pulled", source=dit)
+    weights = "transformer/diffusion_pytorch_model.safetensors"
+    assert (pulled.folder / weights).stat().st_size == (good / weights).stat().st_size
+    check_integrity(pulled.folder)
+
+
+def test_pull_of_the_turbo_model_finds_all_in_the_main_repository(
+    the_hub: Hub, official: Path, tmp_path: Path
+) -> None:
+    turbo = model_set("acestep-v15-turbo")
+    main = Path(shutil.copytree(official, tmp_path / "main"))
+    (main / DIT).rename(main / turbo.dit)
+    the_hub.repositories = {turbo.repository: main}
+    small_set = turbo.model_copy(update={"download_gb": 0.01, "dtype": "float32"})
+    check_integrity(pull(small_set, to=tmp_path / "pulled").folder)
+
+
+def test_pull_from_a_folder_without_a_vae_says_where_to_get_it(
+    official: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(official / DIT, alone := tmp_path / "alone")
+    with pytest.raises(ModelNotReady, match=r"without vae/ .* \(from ACE-Step/Ace-Step1\.5\)"):
+        pull(SFT.model_copy(update={"download_gb": 0.01}), to=tmp_path / "p", source=str(alone))
+
+
 def test_pull_resumes_an_interrupted_download(the_hub: Hub, good: Path, tmp_path: Path) -> None:
     the_hub.repositories[XL.repository] = good
     small_set = XL.model_copy(update={"download_gb": 0.01})
@@ -155,5 +193,5 @@ def test_model_folder_follows_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRACKFARM_MODELS", str(tmp_path))
-    turbo = model_set("acestep-v15-turbo")
-    assert model_folder(turbo) == tmp_path / "acestep-v15-turbo-be23effe449c"
+    turbo = model_set("acestep-v15-xl-turbo")
+    assert model_folder(turbo) == tmp_path / "acestep-v15-xl-turbo-200ba991ae44"

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from trackfarm.protocol.worker import FailureKind
 from trackfarm_worker.engine.options import EngineOptions
+from trackfarm_worker.engine.track_options import CorrectionOptions, RepaintOptions
 
 EngineStage = Literal["condition", "denoise", "decode"]
 FLOOR_DBFS = -200.0
@@ -56,6 +57,8 @@ class EngineTrack(_Message):
     track_name: str | None = None
     track_classes: tuple[str, ...] = ()
     loudness_lufs: float | None = None
+    repaint: RepaintOptions = RepaintOptions()
+    correction: CorrectionOptions = CorrectionOptions()
 
 
 class Setup(_Message):

@@ -78,7 +78,9 @@ def _config(dit: Path) -> dict[str, Any]:
         content = json.loads((dit / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelNotReady(f"{dit}/config.json cannot be read: {error}") from error
-    return content if isinstance(content, dict) else {}
+    # An unset field may be written as null; ACE-Step's own code reads that as absent.
+    is_object = isinstance(content, dict)
+    return {k: v for k, v in content.items() if v is not None} if is_object else {}
 
 
 def _write_component(

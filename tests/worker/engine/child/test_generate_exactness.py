@@ -156,8 +156,8 @@ def noise_in_the_padding(tracks: PaddedBatch) -> None:
 def context_in_the_padding(patch: pytest.MonkeyPatch) -> None:
     rows = PaddedBatch.rows
 
-    def filled(tracks: PaddedBatch, positions: list[int]) -> Rows:
-        pass_rows = rows(tracks, positions)
+    def filled(tracks: PaddedBatch, positions: list[int], step: int) -> Rows:
+        pass_rows = rows(tracks, positions, step)
         beyond = ~tracks.valid[pass_rows.positions, : pass_rows.frames][pass_rows.owner]
         return replace(pass_rows, context=pass_rows.context + beyond * is_shared(tracks))
 

@@ -1,7 +1,14 @@
 """Every kind of track equals the result of diffusers' own pipeline for it, one at a time.
 
 Compared only where that pipeline is right: it gets the mean of the VAE's posterior, a source of
-whole latents, and texts that fit.
+whole latents, and texts that fit. Where it differs from ACE-Step's own code, test_denoiser_parity.py
+compares with that code. diffusers 0.42.1, pipelines/ace_step/pipeline_ace_step.py:
+
+- `__call__` blends the velocities of a cover of less than full strength at every step; ACE-Step
+  switches once (models/turbo/modeling_acestep_v15_turbo.py, `cover_steps`).
+- `_build_chunk_mask` marks the window of repaint and lego; ACE-Step does so if it is told to
+  (core/generation/handler/conditioning_masks.py), and puts the source back around it.
+- There is no correction in the wavelet domain (ACE-Step: models/common/dcw_correction.py).
 """
 
 from pathlib import Path
@@ -18,6 +25,8 @@ from tests.worker.engine.mixtures import TASKS, SourceFiles, mixture
 from trackfarm_worker.engine.child.conditioning import Conditioner
 from trackfarm_worker.engine.child.denoiser import Denoiser
 from trackfarm_worker.engine.child.recipe import Recipe, TrackTry, first_try
+from trackfarm_worker.engine.protocol import EngineTrack
+from trackfarm_worker.engine.track_options import CorrectionOptions, RepaintOptions
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +47,19 @@ def audio(path: Path | None) -> torch.Tensor | None:
     return None if path is None else torch.from_numpy(np.load(path)).T
 
 
-def stock_latents(stock: Any, recipe: Recipe, noise: torch.Tensor) -> torch.Tensor:
+def as_stock(track: EngineTrack) -> EngineTrack:
+    return track.model_copy(
+        update={
+            "cover_strength": 1.0,
+            "correction": CorrectionOptions(enabled=False),
+            "repaint": RepaintOptions(mode="aggressive", chunk_mask_mode="explicit"),
+        }
+    )
+
+
+def stock_latents(
+    stock: Any, track: EngineTrack, recipe: Recipe, noise: torch.Tensor
+) -> torch.Tensor:
     codes = "".join(f"<|audio_code_{code}|>" for code in recipe.codes) or None
     latents: torch.Tensor = stock(
         prompt=recipe.prompt,
@@ -55,9 +76,8 @@ def stock_latents(stock: Any, recipe: Recipe, noise: torch.Tensor) -> torch.Tens
         src_audio=audio(recipe.source),
         reference_audio=audio(recipe.reference),
         audio_codes=codes,
-        audio_cover_strength=recipe.cover_strength,
-        repainting_start=recipe.repainting_start,
-        repainting_end=recipe.repainting_end,
+        repainting_start=track.repainting_start,
+        repainting_end=track.repainting_end,
         track_name=recipe.track_name,
         complete_track_classes=list(recipe.track_classes),
         output_type="latent",
@@ -70,17 +90,16 @@ def test_tracks_of_every_kind_equal_those_of_the_stock_pipeline(
 ) -> None:
     own = tiny_pipeline(models)
     conditioner, denoiser = Conditioner(own), Denoiser(own)
-    tries = [
-        first_try(t, TINY, "") for t in mixture(8, whole, tracks=len(TASKS), seconds=(2.0, 4.0))
-    ]
+    tracks = [*map(as_stock, mixture(8, whole, tracks=len(TASKS), seconds=(2.0, 4.0)))]
+    tries = [first_try(track, TINY, "") for track in tracks]
     encoded = [conditioner.encode_inputs(one) for one in tries if isinstance(one, TrackTry)]
     denoised, _ = denoiser.denoise(conditioner.condition(encoded), lambda *_: ())
-    for one, inputs, latents in zip(tries, encoded, denoised, strict=True):
+    for track, one, inputs, latents in zip(tracks, tries, encoded, denoised, strict=True):
         assert isinstance(one, TrackTry)
         assert latents is not None
         drawn = torch.randn((1, *latents.shape), generator=torch.Generator().manual_seed(one.seed))
         assert torch.equal(inputs.noise, drawn[0])
-        expected = stock_latents(stock, one.recipe, drawn[0])
+        expected = stock_latents(stock, track, one.recipe, drawn[0])
         assert latents.shape == expected.shape
         scale = max(1.0, float(expected.abs().max()))
         assert float((latents - expected).abs().max()) / scale < 1e-5, one.recipe

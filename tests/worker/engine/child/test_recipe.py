@@ -1,12 +1,18 @@
 import pytest
 
 from tests.worker.engine.builders import TrackFactory
-from trackfarm.model_sets import model_set
-from trackfarm.protocol.worker import FailureKind
-from trackfarm_worker.engine.child.failure import EngineFailure
+from trackfarm.model_sets import ModelSet, model_set
 from trackfarm_worker.engine.child.recipe import Recipe, build_recipe, latent_frames
+from trackfarm_worker.engine.child.wavelet import Correction
+from trackfarm_worker.engine.track_options import CorrectionOptions
 
 TURBO, SFT, TINY = (model_set(name) for name in ("acestep-v15-turbo", "acestep-v15-sft", "tiny"))
+
+
+def recipe_of(track: TrackFactory, rules: ModelSet, **fields: object) -> Recipe:
+    recipe = build_recipe(track(1, **fields), rules)
+    assert isinstance(recipe, Recipe)
+    return recipe
 
 
 def test_recipe_fills_in_the_defaults_of_the_model_set(track: TrackFactory) -> None:
@@ -29,77 +35,7 @@ def test_recipe_of_a_distilled_model_is_never_guided(track: TrackFactory) -> Non
     assert recipe.guidance == 1.0
 
 
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"duration": 0.0}, "duration must be above 0"),
-        ({"duration": 1e-6}, "duration must be above 0"),
-        ({"duration": 600.1}, "at most 600 s, got 600.1"),
-        ({"steps": 0}, "steps must be 1 to 20 for acestep-v15-turbo, got 0"),
-        ({"steps": 21}, "got 21"),
-        ({"guidance": -1.0}, "guidance"),
-        ({"shift": 0.0}, "shift"),
-        ({"seed": -1}, "seed"),
-        ({"seed": 2**63}, "seed"),
-    ],
-)
-def test_recipe_refuses_values_out_of_range(
-    track: TrackFactory, fields: dict[str, object], message: str
-) -> None:
-    failure = build_recipe(track(1, **fields), TURBO)
-    assert isinstance(failure, EngineFailure)
-    assert failure.kind == FailureKind.BAD_INPUT
-    assert message in failure.message
-
-
-def test_recipe_refuses_an_unsupported_task_and_names_the_supported_ones(
-    track: TrackFactory,
-) -> None:
-    failure = build_recipe(track(1, task_type="extract"), TURBO)
-    assert isinstance(failure, EngineFailure)
-    assert failure.kind == FailureKind.UNSUPPORTED_TASK
-    assert "it can do cover, repaint, text2music" in failure.message
-
-
 CODES = "<|audio_code_7|><|audio_code_63999|>" * 5
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"task_type": "extract"}, "'extract' needs source audio"),
-        ({"task_type": "cover"}, "'cover' needs source audio or audio codes"),
-        ({"source": "a.npy"}, "'text2music' takes no source audio"),
-        ({"task_type": "lego", "source": "a.npy", "audio_codes": CODES}, "takes no audio codes"),
-        ({"task_type": "cover", "source": "a.npy", "audio_codes": CODES}, "exclude each other"),
-        ({"audio_codes": "la la"}, "contains no audio code"),
-        ({"audio_codes": "<|audio_code_64000|>"}, "must be below 64000, got 64000"),
-        ({"cover_strength": 1.5}, "cover_strength must be 0 to 1, got 1.5"),
-        ({"loudness_lufs": 3.0}, "loudness must be -70 to 0 LUFS, got 3.0"),
-        ({"seeds": (1, -2)}, "a seed must be"),
-        (
-            {"task_type": "repaint", "source": "a.npy", "repainting_start": 4.0},
-            "repainting must begin at 0 to 4 s and end later, got 4 to 4 s",
-        ),
-        (
-            {
-                "task_type": "lego",
-                "source": "a.npy",
-                "repainting_start": 2.0,
-                "repainting_end": 1.0,
-            },
-            "got 2 to 1 s",
-        ),
-    ],
-)
-def test_recipe_refuses_inputs_that_do_not_fit_the_task(
-    track: TrackFactory, fields: dict[str, object], message: str
-) -> None:
-    length = 4 * 48_000 if "source" in fields else None
-    failure = build_recipe(track(1, **fields), TINY, source_frames=length)
-    assert isinstance(failure, EngineFailure)
-    assert failure.kind == FailureKind.BAD_INPUT
-    assert message in failure.message
 
 
 def test_recipe_takes_the_length_of_the_source_or_codes(track: TrackFactory) -> None:
@@ -115,17 +51,44 @@ def test_recipe_takes_the_length_of_the_source_or_codes(track: TrackFactory) -> 
     assert latent_frames(0.28, 25) == 7
 
 
-def test_recipe_passes_grow_with_guidance_and_blending(track: TrackFactory) -> None:
+def test_recipe_passes_grow_with_guidance_alone(track: TrackFactory) -> None:
     kinds: list[tuple[dict[str, object], int]] = [
         ({"guidance": 1.0}, 1),
         ({"guidance": 4.0}, 2),
-        ({"guidance": 1.0, "cover_strength": 0.5}, 1),
-        ({"guidance": 4.0, "cover_strength": 0.5, "audio_codes": CODES}, 3),
+        ({"guidance": 1.0, "cover_strength": 0.5, "audio_codes": CODES}, 1),
+        ({"guidance": 4.0, "cover_strength": 0.5, "audio_codes": CODES}, 2),
     ]
     for fields, passes in kinds:
-        recipe = build_recipe(track(1, **fields), TINY)
-        assert isinstance(recipe, Recipe)
-        assert recipe.passes == passes
+        assert recipe_of(track, TINY, **fields).passes == passes
+
+
+@pytest.mark.parametrize(("strength", "steps"), [(1.0, 8), (0.7, 5), (0.5, 4), (0.1, 0), (0.0, 0)])
+def test_recipe_follows_codes_for_the_whole_steps_of_its_strength(
+    track: TrackFactory, strength: float, steps: int
+) -> None:
+    fields: dict[str, object] = {"audio_codes": CODES, "cover_strength": strength, "steps": 8}
+    assert recipe_of(track, TINY, **fields).followed_steps == steps
+
+
+@pytest.mark.parametrize(("lyrics", "words"), [("", "[Instrumental]"), ("la", "la")])
+def test_recipe_without_lyrics_says_so_to_the_model(
+    track: TrackFactory, lyrics: str, words: str
+) -> None:
+    assert recipe_of(track, TINY, lyrics=lyrics).lyrics == words
+
+
+def test_recipe_corrects_by_the_default_of_the_model_set(track: TrackFactory) -> None:
+    off = CorrectionOptions(enabled=False)
+    assert recipe_of(track, TURBO).correction == Correction("double", 0.05, 0.02)
+    assert recipe_of(track, TURBO, correction=off).correction is None
+    assert recipe_of(track, SFT).correction is None
+    on = CorrectionOptions(enabled=True, mode="low", scaler=0.1)
+    assert recipe_of(track, SFT, correction=on).correction == Correction("low", 0.1, 0.02)
+
+
+def test_recipe_of_a_distilled_model_obeys_a_shift(track: TrackFactory) -> None:
+    assert recipe_of(track, TURBO, steps=2, shift=1.0).levels == (1.0, 0.5, 0.0)
+    assert recipe_of(track, TURBO, steps=2, shift=None).levels == (1.0, 0.75, 0.0)
 
 
 def test_recipe_has_at_most_three_seeds_and_at_least_one(track: TrackFactory) -> None:

@@ -1,6 +1,7 @@
 """Conditioning of the DiT for each track: texts, timbre, source, and the initial noise."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from trackfarm_worker.engine.child.text_encoder import (
     format_texts,
     tokenise,
 )
+from trackfarm_worker.engine.child.window import RepaintWindow
 
 CHUNK = 16  # texts encoded at once: bounds the memory of attention over lyrics
 
@@ -27,30 +29,48 @@ class EncodedInputs:
 
     recipe: Recipe
     noise: torch.Tensor
+    source: torch.Tensor | None
     context: torch.Tensor
+    plain_context: torch.Tensor | None
     timbre: torch.Tensor
     texts: Texts
     plain_texts: Texts | None
 
 
 @dataclass(frozen=True, slots=True)
+class Guide:
+    """Inputs of the DiT beside the latents: `context` (frames, 2 * width) has the source and the
+    chunk mask, `condition` (tokens, hidden) the texts and the timbre."""
+
+    context: torch.Tensor
+    condition: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Conditioning:
     """All inputs of the DiT for one track.
 
-    `noise` (frames, width) is float32, `context` (frames, 2 * width) holds the source and the chunk
-    mask, `condition` is (tokens, hidden). `plain_condition` is that of the track as text2music, for
-    covers of less than full strength.
+    `noise` (frames, width) is float32, `source` the latents of a source of which a part must stay.
+    A cover of less than full strength follows `plain`, that of the track as text2music, in its last
+    steps.
     """
 
     recipe: Recipe
     noise: torch.Tensor
-    context: torch.Tensor
-    condition: torch.Tensor
-    plain_condition: torch.Tensor | None
+    source: torch.Tensor | None
+    main: Guide
+    plain: Guide | None
 
     @property
     def frames(self) -> int:
         return len(self.noise)
+
+    def is_plain(self, step: int) -> bool:
+        """Return whether `plain` leads in this step, as in ACE-Step: it switches once."""
+        return self.plain is not None and step >= self.recipe.followed_steps
+
+    def guide(self, step: int) -> Guide:
+        return self.plain if self.plain is not None and self.is_plain(step) else self.main
 
 
 class Conditioner:
@@ -67,16 +87,17 @@ class Conditioner:
         """Encode the inputs of this track alone. Raises OSError when a source file is missing."""
         recipe = track.recipe
         frames = latent_frames(recipe.duration, self._pipeline.latents_per_second)
+        is_switching = recipe.followed_steps < recipe.steps
         return EncodedInputs(
             recipe=recipe,
             noise=self._noise(frames, track.seed),
+            source=self._kept_source(recipe),
             context=self._context(recipe, frames),
+            plain_context=self._with_mask(self._silence(frames)) if is_switching else None,
             timbre=self._timbre(recipe),
             texts=format_texts(self._pipeline, recipe),
             plain_texts=(
-                format_texts(self._pipeline, recipe, task="text2music")
-                if recipe.is_blended
-                else None
+                format_texts(self._pipeline, recipe, task="text2music") if is_switching else None
             ),
         )
 
@@ -95,9 +116,13 @@ class Conditioner:
             Conditioning(
                 recipe=track.recipe,
                 noise=track.noise,
-                context=track.context,
-                condition=condition,
-                plain_condition=None if track.plain_texts is None else next(plain_conditions),
+                source=track.source,
+                main=Guide(track.context, condition),
+                plain=(
+                    None
+                    if track.plain_context is None
+                    else Guide(track.plain_context, next(plain_conditions))
+                ),
             )
             for track, condition in zip(inputs, conditions[: len(main)], strict=True)
         ]
@@ -108,22 +133,27 @@ class Conditioner:
         width = self._pipeline.transformer.config.audio_acoustic_hidden_dim
         return torch.randn((1, frames, width), generator=generator, dtype=torch.float32)[0]
 
+    def _kept_source(self, recipe: Recipe) -> torch.Tensor | None:
+        window = recipe.window
+        if window is None or recipe.source is None:
+            return None
+        is_used = window.injected_steps > 0 or window.blend_frames > 0
+        return self.source_encoder.source(recipe.source).float() if is_used else None
+
     def _context(self, recipe: Recipe, frames: int) -> torch.Tensor:
-        model = self._pipeline.transformer
-        mask = self._pipeline._build_chunk_mask(
-            task_type=recipe.task,
-            latent_length=frames,
-            batch_size=1,
-            device=model.device,
-            dtype=model.dtype,
-            acoustic_dim=model.config.audio_acoustic_hidden_dim,
-            repainting_start=recipe.repainting_start,
-            repainting_end=recipe.repainting_end,
-            has_src_audio=recipe.source is not None,
-        )[0]
-        source = self._source(recipe, frames)
-        if recipe.task == "repaint":
-            source = torch.where(mask > 0.5, self._silence(frames), source)
+        source, window = self._source(recipe, frames), recipe.window
+        if window is not None and recipe.task == "repaint":
+            source = source.clone()
+            source[window.start : window.stop] = self._silence(frames)[window.start : window.stop]
+        return self._with_mask(source, window)
+
+    @staticmethod
+    def _with_mask(source: torch.Tensor, window: RepaintWindow | None = None) -> torch.Tensor:
+        """Append the chunk mask: ones, as ACE-Step does unless it is told to mark the window."""
+        mask = torch.ones_like(source)
+        if window is not None and window.is_marked:
+            mask[: window.start] = 0.0
+            mask[window.stop :] = 0.0
         return torch.cat([source, mask], dim=-1)
 
     def _source(self, recipe: Recipe, frames: int) -> torch.Tensor:
@@ -162,7 +192,10 @@ class Conditioner:
     def _encode_timbre(self, reference: torch.Tensor) -> torch.Tensor:
         encoder = self._pipeline.condition_encoder
         order = torch.zeros(1, dtype=torch.long, device=encoder.device)
-        timbre, _ = encoder.timbre_encoder(reference[None].to(encoder.device, encoder.dtype), order)
+        frames = reference[None].to(encoder.device, encoder.dtype)
+        is_xl = is_wider(self._pipeline.transformer)
+        with timbre_token(encoder.timbre_encoder) if is_xl else nullcontext():
+            timbre, _ = encoder.timbre_encoder(frames, order)
         return timbre[0]  # type: ignore[no-any-return]
 
     def _encode_conditions(
@@ -186,3 +219,32 @@ class Conditioner:
             row[:count].to(device)
             for row, count in zip(packed, mask.sum(dim=1).tolist(), strict=True)
         ]
+
+
+def is_wider(transformer: Any) -> bool:
+    """Return whether the DiT is wider than the conditioning, as in the XL models only."""
+    config = transformer.config
+    condition = config.encoder_hidden_size
+    return condition is not None and condition != config.hidden_size
+
+
+@contextmanager
+def timbre_token(timbre_encoder: Any) -> Iterator[None]:
+    """Prepend the special token to everything that the timbre encoder reads; its output at that
+    token is the timbre.
+
+    The modules of ACE-Step's XL models do so (acestep/models/xl_*/modeling_*.py, "Prepend special
+    token"); in the modules of the 2B models the line is commented out. diffusers 0.42.1 never does
+    (pipelines/ace_step/modeling_ace_step.py, AceStepTimbreEncoder) and takes the first frame of the
+    audio.
+    """
+    token = timbre_encoder.special_token
+
+    def prepended(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        return torch.cat([token.to(output).expand(len(output), 1, -1), output], dim=1)
+
+    hook = timbre_encoder.embed_tokens.register_forward_hook(prepended)
+    try:
+        yield
+    finally:
+        hook.remove()

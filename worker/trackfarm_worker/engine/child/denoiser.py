@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from diffusers.guiders.adaptive_projected_guidance import MomentumBuffer, normalized_guidance
 
-from trackfarm_worker.engine.child.attention import install_masks
+from trackfarm_worker.engine.child.attention import Masks, install_masks
 from trackfarm_worker.engine.child.conditioning import Conditioning
 from trackfarm_worker.engine.child.padding import PaddedBatch, Rows
+from trackfarm_worker.engine.child.step_corrections import StepCorrections, blended
 
 # The constants of diffusers' AceStepPipeline.
 MOMENTUM = -0.75
@@ -74,48 +75,72 @@ class Denoiser:
         steps leaves the batch.
         """
         null = self._pipeline.condition_encoder.null_condition_emb[0]
-        tracks = PaddedBatch(
+        batch = PaddedBatch(
             conditionings, null.to(self._model.device), self._model.config.patch_size
         )
-        plans = [(m.recipe.steps, m.recipe.shift) for m in conditionings]
-        levels = noise_levels(self._pipeline, plans).to(tracks.noise.device)
-        steps = levels.shape[1] - 1
-        latents, guidance = tracks.noise, Guidance(tracks.noise)
+        run = DenoisingRun(self._model, self._masks, batch)
+        steps = max(track.recipe.steps for track in conditionings)
         stopped: set[int] = set()
-        rows: Rows | None = None
         for step in range(steps):
             stopped |= set(on_step(step, steps))
-            active = [i for i, (count, _) in enumerate(plans) if step < count and i not in stopped]
+            active = [
+                position
+                for position, track in enumerate(conditionings)
+                if step < track.recipe.steps and position not in stopped
+            ]
             if not active:
                 break
-            if rows is None or len(active) != len(rows.positions):
-                rows = tracks.rows(active)
-                self._masks.fill(rows.tokens, rows.condition_tokens)
-            positions, frames = rows.positions, rows.frames
-            current = latents[positions, :frames]
-            velocity = self._velocity(rows, tracks, current, levels[positions, step], guidance)
-            change = (levels[positions, step + 1] - levels[positions, step]).view(-1, 1, 1)
-            latents[positions, :frames] = current + change * velocity
+            run.advance(active, step)
         stopped |= set(on_step(steps, steps))
         results = [
-            None if i in stopped else latents[i, :length] for i, length in enumerate(tracks.lengths)
+            None if position in stopped else run.finished(position)
+            for position in range(len(conditionings))
         ]
-        return results, tracks.padding
+        return results, batch.padding
 
-    def _velocity(
-        self,
-        rows: Rows,
-        tracks: PaddedBatch,
-        latents: torch.Tensor,
-        levels: torch.Tensor,
-        guidance: Guidance,
-    ) -> torch.Tensor:
-        """Return the velocity of each track of `rows`, float32: guided first, then blended, as in
-        diffusers.
 
-        A cover of strength s follows s of its own velocity and 1 - s of its text2music velocity, at
-        every step; ACE-Step's own code switches after a share s of the steps.
-        """
+class DenoisingRun:
+    """The latents of one batch, from noise to music."""
+
+    def __init__(self, model: Any, masks: Masks, batch: PaddedBatch) -> None:
+        self._model = model
+        self._masks = masks
+        self._batch = batch
+        self._latents = batch.noise.clone()
+        self._guidance = Guidance(batch.noise)
+        self._corrections = StepCorrections(batch)
+        self._levels = batch.levels()
+        self._rows: Rows | None = None
+
+    def advance(self, active: Sequence[int], step: int) -> None:
+        """Make a step of the tracks at these positions."""
+        rows = self._rows_of(active, step)
+        positions, frames = rows.positions, rows.frames
+        current = self._latents[positions, :frames]
+        level, next_level = self._levels[positions, step], self._levels[positions, step + 1]
+        velocity = self._velocity(rows, current, level)
+        moved = current + _column(next_level - level) * velocity
+        clean = current - _column(level) * velocity
+        self._latents[positions, :frames] = self._corrections.apply(active, step, moved, clean)
+
+    def finished(self, position: int) -> torch.Tensor:
+        """Return the finished latents (frames, width) of the track at this position."""
+        latents = self._latents[position, : self._batch.lengths[position]]
+        return blended(self._batch.tracks[position], latents)
+
+    def _rows_of(self, active: Sequence[int], step: int) -> Rows:
+        rows = self._rows
+        if (
+            rows is None
+            or len(active) != len(rows.positions)
+            or not self._batch.is_alike(active, step)
+        ):
+            rows = self._rows = self._batch.rows(active, step)
+            self._masks.fill(rows.tokens, rows.condition_tokens)
+        return rows
+
+    def _velocity(self, rows: Rows, latents: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+        """Return the velocity of each track of `rows`, float32, guided where it is to be."""
         dtype = self._model.dtype
         noise_level = levels[rows.owner].to(dtype)
         output = self._model(
@@ -126,31 +151,18 @@ class Denoiser:
             context_latents=rows.context.to(dtype),
             return_dict=False,
         )[0].float()
-        output = output * tracks.valid[rows.positions, : rows.frames][rows.owner]
+        output = output * self._batch.valid[rows.positions, : rows.frames][rows.owner]
         velocity: torch.Tensor = output[: len(rows.positions)]
-        if len(rows.guided):
-            guided = guidance.guide(
-                velocity[rows.guided],
-                output[rows.guided_rows],
-                rows.scales,
-                rows.positions[rows.guided],
-            )
-            velocity = velocity.index_copy(0, rows.guided, guided)
-        if len(rows.blended):
-            blend = torch.lerp(output[rows.blended_rows], velocity[rows.blended], rows.strengths)
-            velocity = velocity.index_copy(0, rows.blended, blend)
-        return velocity
-
-
-def noise_levels(pipeline: Any, plans: Sequence[tuple[int, float]]) -> torch.Tensor:
-    """Return noise levels (tracks, most steps + 1), float32 on the CPU, for (steps, shift) of each
-    track, at each of its steps.
-
-    Each row is the schedule of diffusers' `AceStepPipeline`, falls from 1 and is padded with zeros.
-    """
-    levels = torch.zeros(len(plans), max(steps for steps, _ in plans) + 1)
-    for row, (steps, shift) in zip(levels, plans, strict=True):
-        row[:steps] = pipeline._get_timestep_schedule(
-            num_inference_steps=steps, shift=shift, dtype=torch.float32
+        if not len(rows.guided):
+            return velocity
+        guided = self._guidance.guide(
+            velocity[rows.guided],
+            output[rows.guided_rows],
+            rows.scales,
+            rows.positions[rows.guided],
         )
-    return levels
+        return velocity.index_copy(0, rows.guided, guided)
+
+
+def _column(values: torch.Tensor) -> torch.Tensor:
+    return values.view(-1, 1, 1)

@@ -14,19 +14,15 @@ class Rows:
     """Rows of the tracks at `positions` of a batch in one pass.
 
     Row r belongs to track `owner[r]` (an index into `positions`). The first rows are the tracks with
-    their own conditions; then follow the unconditional rows of the tracks at `guided`, then the
-    rows of the tracks at `blended` with their text2music conditions. `scales` of guidance belong to
-    `guided`, `strengths` of covers to `blended`. `frames` is the padded length of the longest of
-    these tracks.
+    their own conditions; then follow the unconditional rows of the tracks at `guided`, with their
+    `scales` of guidance. `frames` is the padded length of the longest of these tracks.
     """
 
     frames: int
     positions: torch.Tensor
     owner: torch.Tensor
     guided: torch.Tensor
-    blended: torch.Tensor
     scales: torch.Tensor
-    strengths: torch.Tensor
     context: torch.Tensor
     condition: torch.Tensor
     tokens: torch.Tensor
@@ -34,11 +30,7 @@ class Rows:
 
     @property
     def guided_rows(self) -> slice:
-        return slice(len(self.positions), len(self.positions) + len(self.guided))
-
-    @property
-    def blended_rows(self) -> slice:
-        return slice(self.guided_rows.stop, len(self.owner))
+        return slice(len(self.positions), len(self.owner))
 
 
 class PaddedBatch:
@@ -51,65 +43,70 @@ class PaddedBatch:
     def __init__(self, tracks: Sequence[Conditioning], null: torch.Tensor, patch: int) -> None:
         self.lengths = [track.frames for track in tracks]
         self.frames = self._whole_patches(self.lengths, patch)
-        self._tracks = tracks
+        self.tracks = tracks
         self._null = null
         self._patch = patch
         device = null.device
-        self.noise = self._padded([track.noise for track in tracks]).to(device)
+        self.noise = padded([track.noise for track in tracks], self.frames).to(device)
         counts = torch.tensor(self.lengths, device=device)
         self.valid = (torch.arange(self.frames, device=device)[None] < counts[:, None]).unsqueeze(2)
-        # Zero-padded too, because the patch of an odd last frame reads beyond the track's end.
-        self._context = self._padded([track.context for track in tracks]).to(device)
+
+    def levels(self) -> torch.Tensor:
+        """Return the noise levels (tracks, most steps + 1) before and after each step, float32,
+        padded with zeros."""
+        levels = [torch.tensor(track.recipe.levels) for track in self.tracks]
+        return pad_sequence(levels, batch_first=True).to(self._null.device)
 
     @property
     def padding(self) -> float:
         """Return the share of frames that are padding."""
         return 1.0 - sum(self.lengths) / (len(self.lengths) * self.frames)
 
-    def rows(self, positions: Sequence[int]) -> Rows:
-        """Return the rows of the tracks at these positions."""
-        tracks = [self._tracks[position] for position in positions]
+    def rows(self, positions: Sequence[int], step: int) -> Rows:
+        """Return the rows of the tracks at these positions in this step."""
+        tracks = [self.tracks[position] for position in positions]
         guided = [i for i, track in enumerate(tracks) if track.recipe.is_guided]
-        blended = [i for i, track in enumerate(tracks) if track.recipe.is_blended]
-        owners = [*range(len(tracks)), *guided, *blended]
-        conditions = [track.condition for track in tracks]
+        guides = [track.guide(step) for track in tracks]
+        conditions = [guide.condition for guide in guides]
         conditions += [self._null.expand_as(conditions[i]) for i in guided]
-        conditions += [_text2music_condition(tracks[i]) for i in blended]
         device = self._null.device
-        owner = torch.tensor(owners, device=device)
-        chosen = torch.tensor(list(positions), device=device)
+        owner = torch.tensor([*range(len(tracks)), *guided], device=device)
         lengths = [self.lengths[position] for position in positions]
         frames = self._whole_patches(lengths, self._patch)
         tokens = torch.tensor([-(-length // self._patch) for length in lengths], device=device)
+        # Zero-padded, because the patch of an odd last frame reads beyond the track's end.
+        context = padded([guide.context.to(device) for guide in guides], frames)
         return Rows(
             frames=frames,
-            positions=chosen,
+            positions=torch.tensor(list(positions), device=device),
             owner=owner,
             guided=torch.tensor(guided, device=device, dtype=torch.long),
-            blended=torch.tensor(blended, device=device, dtype=torch.long),
             scales=_column([tracks[i].recipe.guidance for i in guided], device),
-            strengths=_column([tracks[i].recipe.cover_strength for i in blended], device),
-            context=self._context[chosen, :frames][owner],
+            context=context[owner],
             condition=pad_sequence(conditions, batch_first=True),
             tokens=tokens[owner],
             condition_tokens=torch.tensor([len(c) for c in conditions], device=device),
+        )
+
+    def is_alike(self, positions: Sequence[int], step: int) -> bool:
+        """Return whether these tracks have the same rows as in the step before."""
+        return step > 0 and not any(
+            self.tracks[position].is_plain(step) != self.tracks[position].is_plain(step - 1)
+            for position in positions
         )
 
     @staticmethod
     def _whole_patches(lengths: Sequence[int], patch: int) -> int:
         return -(-max(lengths) // patch) * patch
 
-    def _padded(self, parts: list[torch.Tensor]) -> torch.Tensor:
-        padded = parts[0].new_zeros(len(parts), self.frames, parts[0].shape[-1])
-        for row, part in zip(padded, parts, strict=True):
-            row[: len(part)] = part
-        return padded
+
+def padded(parts: Sequence[torch.Tensor], frames: int) -> torch.Tensor:
+    """Return the parts (length, width) as one tensor (parts, frames, width), padded with zeros."""
+    whole = parts[0].new_zeros(len(parts), frames, parts[0].shape[-1])
+    for row, part in zip(whole, parts, strict=True):
+        row[: len(part)] = part
+    return whole
 
 
 def _column(values: list[float], device: torch.device) -> torch.Tensor:
     return torch.tensor(values, device=device, dtype=torch.float32).view(-1, 1, 1)
-
-
-def _text2music_condition(track: Conditioning) -> torch.Tensor:
-    assert track.plain_condition is not None, "a blended track has both conditions"
-    return track.plain_condition

@@ -11,14 +11,22 @@ from numpy.typing import NDArray
 from trackfarm.model_sets import ModelSet
 from trackfarm.protocol.worker import FailureKind
 from trackfarm_worker.engine.child.failure import MAX_MESSAGE, EngineFailure
+from trackfarm_worker.engine.child.recipe_checks import (
+    MAX_TRIES,
+    WINDOWED,
+    task_problems,
+    value_problems,
+)
+from trackfarm_worker.engine.child.schedule import noise_levels
+from trackfarm_worker.engine.child.wavelet import Correction
+from trackfarm_worker.engine.child.window import RepaintWindow, SourceLength, repaint_window
 from trackfarm_worker.engine.protocol import EngineTrack
+from trackfarm_worker.engine.track_options import CorrectionOptions
 
-MAX_DURATION = 600.0
-MAX_TRIES = 3
-LOUDNESS = (-70.0, 0.0)  # from the absolute gate of BS.1770 to full scale
 CODE_RATE = 5  # audio codes per second
-CODEBOOK = 64_000  # 8 * 8 * 8 * 5 * 5 * 5 levels
-WINDOWED = frozenset({"repaint", "lego"})
+LATENT_RATE = 25  # latent frames per second
+# The text of training data without lyrics; ACE-Step never trained with none.
+INSTRUMENTAL = "[Instrumental]"
 _CODE = re.compile(r"<\|audio_code_(\d+)\|>")
 
 
@@ -28,7 +36,8 @@ class Recipe:
 
     `duration` in seconds is that of the source or of the codes if there are any; `frames` is the
     length of the finished audio. `task` is the task given to the model: text with audio codes is a
-    cover. `repainting_end` None is the end.
+    cover. `lyrics` are the words that the model reads. `levels` are the noise levels, one more than
+    the steps. `window` is the part to make again of a source, for tasks that have one.
     """
 
     task: str
@@ -41,32 +50,37 @@ class Recipe:
     key_scale: str | None
     time_signature: str | None
     vocal_language: str
-    steps: int
+    levels: tuple[float, ...]
     guidance: float
     shift: float
     source: Path | None
     reference: Path | None
     codes: tuple[int, ...]
     cover_strength: float
-    repainting_start: float
-    repainting_end: float | None
+    window: RepaintWindow | None
+    correction: Correction | None
     track_name: str | None
     track_classes: tuple[str, ...]
     loudness_lufs: float | None
+
+    @property
+    def steps(self) -> int:
+        return len(self.levels) - 1
 
     @property
     def is_guided(self) -> bool:
         return self.guidance > 1.0
 
     @property
-    def is_blended(self) -> bool:
-        """Return whether the velocity of the same track as text2music is mixed in."""
-        return self.task == "cover" and self.cover_strength < 1.0
+    def followed_steps(self) -> int:
+        """Return the number of steps that follow the source or the codes; the others follow the text
+        alone."""
+        return int(self.steps * self.cover_strength) if self.task == "cover" else self.steps
 
     @property
     def passes(self) -> int:
         """Return the number of rows of this track in each pass through the model."""
-        return 1 + self.is_guided + self.is_blended
+        return 1 + self.is_guided
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,30 +132,36 @@ def build_recipe(
         return EngineFailure(FailureKind.UNSUPPORTED_TASK, message)
     codes = tuple(int(code) for code in _CODE.findall(track.audio_codes or ""))
     seconds = _seconds(track, model_set, source_frames, codes)
-    problems = [*_value_problems(track, model_set, seconds), *_task_problems(track, codes, seconds)]
+    seeds = (track.seeds or (track.seed,))[:MAX_TRIES]
+    problems = [
+        *value_problems(track, model_set, seeds=seeds, seconds=seconds),
+        *task_problems(track, codes, seconds),
+    ]
     if problems:
         return EngineFailure(FailureKind.BAD_INPUT, "; ".join(problems))
+    steps = model_set.default_steps if track.steps is None else track.steps
     guidance = model_set.default_guidance if track.guidance is None else track.guidance
+    shift = model_set.default_shift if track.shift is None else track.shift
     return Recipe(
         task="cover" if codes else track.task_type,
         prompt=track.prompt,
-        lyrics=track.lyrics,
+        lyrics=track.lyrics or INSTRUMENTAL,
         duration=seconds,
         frames=round(seconds * model_set.sample_rate),
-        seeds=_seeds(track),
+        seeds=seeds,
         bpm=track.bpm,
         key_scale=track.key_scale,
         time_signature=None if track.time_signature is None else str(track.time_signature),
         vocal_language=track.vocal_language,
-        steps=model_set.default_steps if track.steps is None else track.steps,
+        levels=noise_levels(steps, shift),
         guidance=guidance if model_set.cfg else 1.0,
-        shift=model_set.default_shift if track.shift is None else track.shift,
+        shift=shift,
         source=track.source,
         reference=track.reference,
         codes=codes,
         cover_strength=track.cover_strength,
-        repainting_start=track.repainting_start,
-        repainting_end=track.repainting_end,
+        window=_window(track, model_set, source_frames, steps),
+        correction=_correction(track.correction, model_set),
         track_name=track.track_name,
         track_classes=track.track_classes,
         loudness_lufs=track.loudness_lufs,
@@ -164,8 +184,25 @@ def latent_frames(seconds: float, per_second: float) -> int:
     return math.ceil(round(seconds * per_second, 6))
 
 
-def _seeds(track: EngineTrack) -> tuple[int, ...]:
-    return (track.seeds or (track.seed,))[:MAX_TRIES]
+def _window(
+    track: EngineTrack, model_set: ModelSet, source_frames: int | None, steps: int
+) -> RepaintWindow | None:
+    if track.task_type not in WINDOWED or source_frames is None:
+        return None
+    rate = model_set.sample_rate
+    return repaint_window(
+        track.repaint,
+        SourceLength(source_frames, rate, hop=rate // LATENT_RATE),
+        start=track.repainting_start,
+        end=track.repainting_end,
+        steps=steps,
+        is_distilled=not model_set.cfg,
+    )
+
+
+def _correction(options: CorrectionOptions, model_set: ModelSet) -> Correction | None:
+    is_enabled = model_set.has_dcw if options.enabled is None else options.enabled
+    return Correction(options.mode, options.scaler, options.high_scaler) if is_enabled else None
 
 
 def _seconds(
@@ -174,54 +211,6 @@ def _seconds(
     if source_frames is not None:
         return source_frames / model_set.sample_rate
     return len(codes) / CODE_RATE if codes else track.duration
-
-
-def _value_problems(track: EngineTrack, model_set: ModelSet, seconds: float) -> list[str]:
-    problems = {
-        f"duration must be above 0 and at most {MAX_DURATION:g} s, got {seconds:g}": (
-            0 < seconds <= MAX_DURATION and seconds * model_set.sample_rate >= 1
-        ),
-        f"steps must be 1 to {model_set.max_steps} for {model_set.name}, got {track.steps}": (
-            track.steps is None or 1 <= track.steps <= model_set.max_steps
-        ),
-        f"guidance must be 0 to 100, got {track.guidance}": (
-            track.guidance is None or 0 <= track.guidance <= 100
-        ),
-        f"shift must be above 0 and at most 100, got {track.shift}": (
-            track.shift is None or 0 < track.shift <= 100
-        ),
-        f"a seed must be 0 to 2^63 - 1, got {_seeds(track)}": (
-            all(0 <= seed < 2**63 for seed in _seeds(track))
-        ),
-        f"cover_strength must be 0 to 1, got {track.cover_strength}": (
-            0 <= track.cover_strength <= 1
-        ),
-        f"loudness must be {LOUDNESS[0]:g} to {LOUDNESS[1]:g} LUFS, got {track.loudness_lufs}": (
-            track.loudness_lufs is None or LOUDNESS[0] <= track.loudness_lufs <= LOUDNESS[1]
-        ),
-    }
-    return [message for message, is_valid in problems.items() if not is_valid]
-
-
-def _task_problems(track: EngineTrack, codes: tuple[int, ...], seconds: float) -> list[str]:
-    task, has_source = track.task_type, track.source is not None
-    start, end = track.repainting_start, track.repainting_end
-    stop = seconds if end is None else end
-    problems = {
-        f"{task!r} needs source audio": has_source or task in {"text2music", "cover"},
-        "'cover' needs source audio or audio codes": task != "cover" or has_source or bool(codes),
-        "'text2music' takes no source audio": task != "text2music" or not has_source,
-        f"{task!r} takes no audio codes": not codes or task in {"text2music", "cover"},
-        "source audio and audio codes exclude each other": not (has_source and codes),
-        "audio_codes contains no audio code": bool(codes) or not (track.audio_codes or "").strip(),
-        f"an audio code must be below {CODEBOOK}, got {max(codes, default=0)}": (
-            max(codes, default=0) < CODEBOOK
-        ),
-        f"repainting must begin at 0 to {seconds:g} s and end later, got {start:g} to {stop:g} s": (
-            task not in WINDOWED or not has_source or 0 <= start < min(stop, seconds)
-        ),
-    }
-    return [message for message, is_valid in problems.items() if not is_valid]
 
 
 def _source_frames(role: str, path: Path) -> int | EngineFailure:

@@ -4,7 +4,7 @@ next is decoded."""
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from trackfarm.model_sets import ModelSet
 from trackfarm_worker.engine.child.failure import EngineFailure
 from trackfarm_worker.engine.child.levels import (
+    Thresholds,
     check_audio,
     measure,
     normalise_peak,
@@ -21,7 +22,9 @@ from trackfarm_worker.engine.child.levels import (
     thresholds,
     to_int16,
 )
-from trackfarm_worker.engine.child.recipe import TrackTry
+from trackfarm_worker.engine.child.recipe import Recipe, TrackTry, load_stereo
+from trackfarm_worker.engine.child.splice import source_int16, spliced
+from trackfarm_worker.engine.child.window import RepaintWindow
 from trackfarm_worker.engine.protocol import Measures
 
 MAX_PENDING = 4  # tracks of raw audio, so that memory stays bounded
@@ -47,16 +50,31 @@ class Renderer:
     def render(self, track: TrackTry, raw: torch.Tensor) -> Rendered | EngineFailure:
         """Cut, normalise and measure `raw` (channels, samples); return the audio, or why it must
         not be delivered."""
-        cut = raw[:, : track.recipe.frames]
-        audio = reduce_loudness(normalise_peak(cut), self._rate, track.recipe.loudness_lufs)
-        measures = measure(
-            audio,
-            rate=self._rate,
-            raw_peak=peak(cut),
-            frames=track.recipe.frames,
-            limits=self._limits,
-        )
+        recipe = track.recipe
+        cut = raw[:, : recipe.frames]
+        if recipe.window is not None and recipe.window.keeps_source:
+            return self._render_window(recipe, recipe.window, cut)
+        audio = reduce_loudness(normalise_peak(cut), self._rate, recipe.loudness_lufs)
+        measures = self._measure(recipe, audio, cut, self._limits)
         return check_audio(measures, self._limits) or Rendered(to_int16(audio), measures)
+
+    def _render_window(
+        self, recipe: Recipe, window: RepaintWindow, cut: torch.Tensor
+    ) -> Rendered | EngineFailure:
+        assert recipe.source is not None, "only a source has a window"
+        # The source may end in silence: that is no fault of the window.
+        limits = replace(self._limits, min_audible=0.0)
+        source = torch.from_numpy(load_stereo(recipe.source).copy()).T
+        audio = spliced(cut, source, window)
+        measures = self._measure(recipe, audio, cut, limits)
+        return check_audio(measures, limits) or Rendered(source_int16(audio), measures)
+
+    def _measure(
+        self, recipe: Recipe, audio: torch.Tensor, raw: torch.Tensor, limits: Thresholds
+    ) -> Measures:
+        return measure(
+            audio, rate=self._rate, raw_peak=peak(raw), frames=recipe.frames, limits=limits
+        )
 
 
 class RenderQueue:
