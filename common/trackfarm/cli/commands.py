@@ -64,7 +64,7 @@ _ROWS = (
     ),
     CommandSpec(
         "check",
-        "trackfarm.cli.submit:check",
+        "trackfarm.cli.check:check",
         "Validate a catalog and report its size. Needs no farm.",
     ),
     CommandSpec(

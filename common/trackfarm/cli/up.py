@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, Self
 
 import typer
 
+from trackfarm.cli.check import require_valid_catalog
 from trackfarm.cli.console import ExitCode, complain, err, print_json, say
 from trackfarm.cli.export import export_files, print_report
 from trackfarm.cli.session import JsonOption, command_error, exit_on_farm_errors
-from trackfarm.cli.submit import print_submission, require_valid_catalog, submit_file
+from trackfarm.cli.submit import print_submission, submit_file
 from trackfarm.cli.watch import WATCH_TIMEOUT, exit_code_of, print_ending, show_until_end
 from trackfarm.client import Client
+from trackfarm.model_sets import DEFAULT_MODEL_SET
 from trackfarm.settings import DEFAULT_PORT, FarmAddress, home_path
 from trackfarm.text import counted, time_words
 
@@ -38,7 +40,7 @@ def up(
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="Port of the scheduler; 0 for any free one.")
     ] = DEFAULT_PORT,
-    model_set: Annotated[str, typer.Option(help="Model set of the workers.")] = "tiny",
+    model_set: Annotated[str, typer.Option(help="Model set of the workers.")] = DEFAULT_MODEL_SET,
     submit: Annotated[
         Path | None,
         typer.Option(
@@ -96,7 +98,7 @@ class CatalogRun:
     @classmethod
     def prepare(cls, catalog: Path, directory: Path, *, model_set: str, as_json: bool) -> Self:
         """Create a run; end the command when the catalog has mistakes, before anything starts."""
-        require_valid_catalog(catalog)
+        require_valid_catalog(catalog, model_set, as_json=as_json)
         return cls(catalog, directory, model_set, as_json)
 
     def start(self, address: FarmAddress) -> None:

@@ -104,6 +104,15 @@ def test_submission_names_every_mistake_with_its_row(api: ApiFixture) -> None:
     assert nothing_stored(api)
 
 
+def test_submission_refuses_tasks_that_the_model_set_cannot_do(api: ApiFixture) -> None:
+    cover = '{"prompt":"x","duration":60,"task_type":"cover","src_audio":"https://x.org/a.mp3"}'
+    header = '{"catalog":"spa","model_set":"demo"}'
+    (error,) = problem(api.send_lines([header, cover]), 422)["errors"]
+    assert (error["row"], error["field"]) == (1, "task_type")
+    assert error["message"].startswith("demo cannot do cover, only repaint, text2music; change")
+    assert nothing_stored(api)
+
+
 def test_submission_lists_a_thousand_mistakes_and_counts_the_rest(api: ApiFixture) -> None:
     body = problem(api.send_lines([HEADER, *["{}"] * 3_000]), 422)
     assert len(body["errors"]) == MAX_ERRORS
