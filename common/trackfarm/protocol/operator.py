@@ -166,8 +166,11 @@ class TrackInfo(AnswerModel):
     key: str
     ordinal: int
     name: str
+    title: str
     state: TrackState
     prompt: str
+    bpm: int | None
+    key_scale: str | None
     duration: float
     audio_format: str
     tags: dict[str, str]
