@@ -159,7 +159,8 @@ def test_plan_without_a_fleet_and_a_farm_says_how_to_continue(catalog: Path) -> 
 
 
 def test_plan_warns_of_noise(tmp_path: Path) -> None:
-    result = run(write_catalog(tmp_path, "calm piano,30,10\n"), "--fleet", "2x cpu")
+    file = write_catalog(tmp_path, "calm piano,30,10\n")
+    result = run(file, "--model-set", "tiny", "--fleet", "2x cpu")
     assert result.exit_code == 0
     assert "noise" in result.stdout
     assert "these are your own machines" in result.stdout

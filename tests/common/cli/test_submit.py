@@ -32,14 +32,15 @@ def test_submit_prints_the_notes_of_check_and_sends_nothing_that_cannot_be_made(
 def test_submit_sends_the_briefs_and_the_header(
     catalog: Path, farm: FarmState, trackfarm: Trackfarm
 ) -> None:
-    result = trackfarm("submit", catalog, "--priority", "5", "--name", "spa")
+    options = ("--priority", "5", "--name", "spa", "--model-set", "tiny")
+    result = trackfarm("submit", catalog, *options)
     assert result.exit_code == 0, result.output
     [(header, briefs)] = farm.submissions
     assert (header.catalog, header.priority, header.model_set) == ("spa", 5, "tiny")
     assert [brief.name for brief in briefs] == ["lobby", "gym"]
     assert "2 tracks" in result.stdout
     assert "noise" in result.stdout
-    assert "already" in trackfarm("submit", catalog, "--priority", "5", "--name", "spa").stdout
+    assert "already" in trackfarm("submit", catalog, *options).stdout
 
 
 def test_submit_sends_nothing_of_a_wrong_catalog(

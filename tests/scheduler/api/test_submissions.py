@@ -17,7 +17,7 @@ from trackfarm_scheduler.api.submissions import MAX_ERRORS, MAX_LINE_BYTES
 from trackfarm_scheduler.db.tables import JobRow, JobTrackRow, TrackRow
 from trackfarm_scheduler.loops.orphan_cleaner import STALE_UPLOAD_SECONDS
 
-HEADER = '{"catalog":"spa"}'
+HEADER = '{"catalog":"spa","model_set":"tiny"}'
 GOOD = '{"prompt":"calm","duration":60}'
 
 
