@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 DEMO = "demo"
-DEFAULT_MODEL_SET = "tiny"
+DEFAULT_MODEL_SET = DEMO
 """Model set of jobs and workers for which none is named."""
 
 # Names become parts of queue names, which are split at dots.

@@ -1,11 +1,15 @@
 """Notes on fields of briefs that the model set `demo` leaves out."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trackfarm.catalog import Brief
+from trackfarm.catalog import Brief, open_catalog
+from trackfarm.demo_words import named_genres
 from trackfarm.planning import BriefNotes
+
+EXAMPLES = Path(__file__).parents[3] / "examples" / "catalogs"
 
 
 def brief(**fields: Any) -> Brief:
@@ -55,3 +59,13 @@ def test_brief_notes_on_a_matrix_name_no_row_since_all_have_the_same() -> None:
     for _ in range(24):
         notes.add(5, brief(lyrics="la la"))
     assert notes.texts() == ["demo does not sing lyrics: 24 briefs"]
+
+
+@pytest.mark.parametrize("name", ["hotel.yaml", "spa.jsonl"])
+def test_brief_notes_on_the_example_catalogs_are_empty(name: str) -> None:
+    catalog = open_catalog(EXAMPLES / name)
+    assert catalog.model_set == "demo"
+    briefs = [row.outcome for row in catalog.rows() if isinstance(row.outcome, Brief)]
+    assert notes_on(*briefs) == []
+    assert all(one.duration >= 20 and one.bpm for one in briefs)
+    assert len({named_genres(one.prompt) for one in briefs}) > 1
