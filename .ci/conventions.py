@@ -29,7 +29,12 @@ MIRRORS: Mapping[str, str] = {
     "worker/trackfarm_worker": "tests/worker",
     "deploy/trackfarm_fleet": "tests/fleet",
 }
-BENCHES = ("bench/trackfarm_sim", "bench/trackfarm_bench", "bench/trackfarm_dashboards")
+BENCHES = (
+    "bench/trackfarm_sim",
+    "bench/trackfarm_bench",
+    "bench/trackfarm_dashboards",
+    "bench/trackfarm_demo",
+)
 FOLDERS = (*MIRRORS, *BENCHES, ".ci", "docker", "examples", "tests")
 
 MAX_LINES = 300

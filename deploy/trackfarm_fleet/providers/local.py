@@ -37,6 +37,7 @@ SLOT_VARIABLE = "TRACKFARM_FLEET_SLOT"
 DATA_VARIABLE = "TRACKFARM_WORKER_DATA_DIR"
 _OURS = ("TRACKFARM_", "RUNPOD_", "VAST_")
 GRACE_S = 15.0  # a worker needs 8 s to deliver its finished tracks
+VISIBLE_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,7 @@ class LocalProvider:
             ],
         )
         self._children.add(pid)
+        _wait_until_visible(pid)
 
     def _clear(self) -> None:
         """Create the folder, and remove data of workers that are gone."""
@@ -230,6 +232,19 @@ def _tagged_processes() -> Iterator[_TaggedProcess]:
                 yield _TaggedProcess(
                     process, tag, env.get(SLOT_VARIABLE, ""), process.create_time()
                 )
+
+
+def _wait_until_visible(pid: int) -> None:
+    """Wait until the environment of a started process can be read, or the process is gone.
+
+    `posix_spawn` returns as soon as the program is loaded; its environment is in place shortly
+    after, and until then the process has no tag and would be missing from a list.
+    """
+    end = time.monotonic() + VISIBLE_TIMEOUT_S
+    with suppress(psutil.Error, OSError):
+        process = psutil.Process(pid)
+        while not process.environ() and time.monotonic() < end:
+            time.sleep(0.001)
 
 
 def _processes_to_signal(group: Sequence[_TaggedProcess]) -> list[_TaggedProcess]:

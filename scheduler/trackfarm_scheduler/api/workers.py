@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from trackfarm.protocol import operator as operator_api
-from trackfarm.protocol.operator import API_PREFIX
+from trackfarm.protocol.operator import API_PREFIX, WorkerState
 from trackfarm_scheduler import views
 from trackfarm_scheduler.api.audited import audited_transaction
 from trackfarm_scheduler.api.auth import Operator, Reader, TheServices, TheTokenCache
@@ -94,6 +94,12 @@ def drain(worker_id: str, services: TheServices, caller: Operator) -> operator_a
             raise ApiError(404, f"there is no worker {worker_id}; `trackfarm workers` lists them")
         workers.drain(change.session, worker_id, services.clock())
         change.session.refresh(row)
+        if row.state != WorkerState.DRAINING:
+            raise ApiError(
+                409,
+                f"{worker_id} is {row.state} and cannot drain;"
+                f" `trackfarm workers remove {worker_id}` removes it",
+            )
         worker = views.worker_view(row, 0, services.clock())
     services.placer_loop.wake()
     return worker
