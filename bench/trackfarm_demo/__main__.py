@@ -52,7 +52,7 @@ def evaluate(
     seconds: Annotated[float, typer.Option(min=4, help="Length of each piece.")] = 16.0,
     steps: Annotated[int, typer.Option(min=1, help="Inference steps.")] = 8,
 ) -> None:
-    """Play unseen briefs with the stock pipeline and say what is heard."""
+    """Play unseen briefs with the stock pipeline and judge the sound."""
     from trackfarm_demo import evaluation
     from trackfarm_worker.models import demo
 
@@ -70,7 +70,7 @@ def evaluate(
 def listen(
     folder: Annotated[Path, typer.Argument(help="Folder of exported tracks.")],
 ) -> None:
-    """Hear exported tracks of the model set `demo`: print what was asked for and what is heard."""
+    """Hear exported tracks of the model set `demo`: print request and sound."""
     from rich.console import Console
 
     from trackfarm_demo.listening import NoTracks, heard_tracks, listening_table

@@ -1,7 +1,7 @@
 """Layers 0 and 1 of the demo transformer, set by hand to tell the time in the asked tempo.
 
 Layer 0's cross-attention copies the facts of the tempo, key and genre tokens into the residual
-stream. Its MLP lets those oscillators of the clock through that the tempo names, and layer 1's MLP
+stream. Its MLP lets the oscillators of the named tempo through, and layer 1's MLP
 multiplies the coarse by the fine one, as complex numbers: the result is the angle of the beat, the
 bar and the four bars. A product is exact in a SwiGLU, as silu(x) y - silu(-x) y = x y. It is exact
 up to the norms' scales, and is trained with the rest: learnt from scratch the choice of a tempo
@@ -47,7 +47,7 @@ TEMPO_SCALE, GENRE_SCALE = 5.33, 7.4
 
 
 def build_clock_circuit(dit: Any) -> None:
-    """Set the circuit's weights; what it does not use gets small random ones."""
+    """Set the circuit's weights; unused ones get small random numbers."""
     embedder = dit.condition_embedder.weight
     embedder[:TEXT_WIDTH] = torch.eye(TEXT_WIDTH)
     embedder[TEXT_WIDTH:] *= 0.3

@@ -90,7 +90,7 @@ def _decibels(ratio: float) -> float:
 
 
 def detail(result: Evaluated) -> str:
-    """Return a line about one brief: what it asked for, and what is heard."""
+    """Return a line about one brief: its request, and the sound."""
     asked, score, heard = result.brief, result.score, result.heard
     return (
         f"{asked.piece.genre:6} {asked.prompt[:36]:36} {asked.bpm:>4} bpm"

@@ -29,13 +29,13 @@ class GenrePattern:
     has_sevenths: bool
 
     @property
-    def chord_members(self) -> int:
+    def chord_size(self) -> int:
         return 4 if self.has_sevenths else 3
 
     def chord_degrees(self, mode: int, bar: int) -> tuple[int, ...]:
         """Return the scale degrees of the chord of a bar: triad, or seventh chord."""
         root = self.progressions[mode][bar % 4]
-        return tuple(root + third for third in (0, 2, 4, 6)[: self.chord_members])
+        return tuple(root + third for third in (0, 2, 4, 6)[: self.chord_size])
 
 
 _BEATS = (0.0, 1.0, 2.0, 3.0)

@@ -48,7 +48,7 @@ class Heard:
 
     @property
     def keys(self) -> tuple[Key, Key]:
-        """The major key whose scale fits best, and its relative minor, of the same notes."""
+        """The major key of the best fitting scale, and its relative minor, of the same notes."""
         tonic = max(range(12), key=lambda tonic: self.in_scale(Key(tonic, 0)))
         return Key(tonic, 0), Key((tonic + 9) % 12, 1)
 
@@ -123,7 +123,7 @@ def _chroma(sound: Numbers) -> Numbers:
 
 
 def _genre(onsets: Numbers, bpm: float) -> str:
-    """Return the genre whose bar fits best. Pieces begin on the first beat of a bar."""
+    """Return the genre of the most similar bar. Pieces begin on the first beat of a bar."""
     bar = _bar(onsets, bpm)
     fit = {name: _similarity(bar, template) for name, template in _templates().items()}
     return max(fit, key=lambda name: fit[name])

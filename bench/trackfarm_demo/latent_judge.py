@@ -78,7 +78,7 @@ def heard_tempo(latents: Latents) -> float:
 
 
 def heard_genre(latents: Latents, piece: Piece, first: int) -> str:
-    """Return the genre whose drums and bass fit best, at the tempo and key of the piece."""
+    """Return the genre of the best fitting drums and bass, at the tempo and key of the piece."""
     played = _drums_and_bass(latents)
     fit: dict[str, float] = {}
     for genre in PATTERNS:

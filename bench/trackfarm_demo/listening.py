@@ -77,7 +77,7 @@ def decode(path: Path) -> tuple[NDArray[np.float32], int]:
         resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
         frames = [*container.decode(stream), None]
         parts = [part.to_ndarray() for frame in frames for part in resampler.resample(frame)]
-    return np.concatenate(parts, axis=1).T, int(stream.rate)
+    return np.concatenate(parts, axis=1).T.astype(np.float32), int(stream.rate)
 
 
 def listening_table(tracks: list[HeardTrack]) -> Table:

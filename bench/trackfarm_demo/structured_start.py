@@ -1,8 +1,8 @@
 """Weights at the beginning of the demo model's training.
 
 From random weights alone two million parameters do not learn in minutes to choose one of 28 tempi.
-So what can be said is said: which rows of the embedding are alike, that lyrics and references are
-nothing, where in the residual stream noise, context and velocity lie, and how to read the clock.
+So all that is known is written down: alike rows of the embedding, nothing of lyrics and references,
+the places of noise, context and velocity in the residual stream, and a circuit that reads the clock.
 """
 
 from typing import Any
@@ -71,7 +71,7 @@ def _start_transformer(dit: Any) -> None:
 
 def _start_patches(dit: Any) -> None:
     """Lay the noisy latents of a patch into the first 64 columns of the residual stream, the
-    context (the clock, or what a repaint keeps) into the next 64, and read the velocity from the
+    context (the clock, or the kept part of a repaint) into the next 64, and read the velocity from the
     first. Inputs come as context, mask and noisy latents."""
     into, out = dit.proj_in_conv.weight, dit.proj_out_conv.weight
     into.mul_(0.3)

@@ -108,7 +108,7 @@ def _repaint_mask(rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def _times() -> torch.Tensor:
-    """Return noise levels: mostly those at which a turbo model is called, the others anywhere."""
+    """Return noise levels: mostly at the eight steps of a turbo model, the others anywhere."""
     grid = torch.linspace(1, 0, TURBO_STEPS + 1)[:-1]
     anywhere = torch.rand(BATCH)
     is_on_grid = torch.rand(BATCH) < TURBO_TIMES_SHARE

@@ -1,4 +1,4 @@
-"""The committed weights, on briefs that the training did not see: what they must still play."""
+"""The committed weights, on briefs that the training did not see."""
 
 from collections.abc import Sequence
 from typing import Any

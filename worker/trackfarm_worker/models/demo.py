@@ -1,6 +1,6 @@
 """The `demo` model set: ACE-Step with two million parameters that plays plucks and drums on a CPU.
 
-Its weights come with this package: `demo.safetensors` (float16: what was trained, and the clock) and
+Its weights come with this package: `demo.safetensors` (float16: the trained parts, and the clock) and
 `demo_vae.npz` (float32: a VAE built by hand, mostly zeros). Both are made by `bench/trackfarm_demo`.
 The VAE's numbers are stored, not built here, since the last bits of sines differ between machines.
 """
@@ -38,7 +38,7 @@ _TEXT_LAYERS = {"hidden_size": TEXT_WIDTH, "intermediate_size": 2 * TEXT_WIDTH, 
 
 def build(folder: Path | None = None) -> Any:
     """Return an `AceStepPipeline` in memory, float32 on the CPU. Leaves the global random state
-    alone. `folder` has the three files; by default they are those of this package."""
+    alone. `folder` has the three files; by default the files of this package."""
     folder = folder or Path(__file__).parent
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     with torch.random.fork_rng(devices=[]):
