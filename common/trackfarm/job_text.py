@@ -9,7 +9,7 @@ NOISE = (
     " not to make music."
 )
 TOY = (
-    "`demo` is a 4 MB toy in the shape of ACE-Step: it plays plucks and drums in the bpm (or its"
+    "`demo` is a 5 MB toy in the shape of ACE-Step: it plays plucks and drums in the bpm (or its"
     " octave), the key and one of eight genres that a brief names. It knows nothing else of your"
     " prompt, sings nothing, and says nothing about how ACE-Step sounds."
 )

@@ -42,7 +42,7 @@ def test_noise_warning_is_empty_for_music() -> None:
 
 def test_audio_note_tells_noise_and_toy_apart_and_is_empty_for_real_models() -> None:
     assert audio_note("tiny", is_noise=True) == noise_warning(make_job())
-    assert audio_note("demo", is_noise=False).startswith("`demo` is a 4 MB toy")
+    assert audio_note("demo", is_noise=False).startswith("`demo` is a 5 MB toy")
     assert audio_note("acestep-v15-turbo", is_noise=False) == ""
 
 

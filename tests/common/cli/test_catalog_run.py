@@ -44,7 +44,7 @@ def test_catalog_run_of_demo_ends_with_the_asked_music_and_how_to_play_it(
     assert [line.split()[-4:] for line in lines[heading + 1 : heading + 4]] == [
         ["90", "F", "major", "piano"]
     ] * 3
-    assert printed.count("`demo` is a 4 MB toy") == 1
+    assert printed.count("`demo` is a 5 MB toy") == 1
     assert any(f"{tmp_path}/out/listen.html" in line for line in lines[-2:])
     assert (tmp_path / "out" / "listen.html").exists()
 

@@ -133,7 +133,7 @@ def test_plan_for_demo_says_what_it_is_and_what_it_leaves_out(tmp_path: Path) ->
     )
     report = run(file, "--model-set", "demo", "--fleet", "2x cpu").stdout
     assert "1 brief (row 3)" in report
-    assert "`demo` is a 4 MB toy" in report
+    assert "`demo` is a 5 MB toy" in report
     assert "demo" not in "".join(
         Plan.model_validate_json(run(file, *TURBO, "--fleet", "H200", "--json").stdout).notes
     )

@@ -24,7 +24,9 @@ def test_listing_files_have_the_same_tracks_in_the_same_order(tmp_path: Path) ->
     write(tmp_path, 3)
     assert {path.name for path in tmp_path.iterdir()} == {MANIFEST, "hotel.m3u", LISTEN}
     with (tmp_path / MANIFEST).open(newline="") as file:
-        assert [row["file"] for row in csv.DictReader(file)] == [f"0000{n}.wav" for n in (1, 2, 3)]
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == [f"0000{n}.wav" for n in (1, 2, 3)]
+    assert {(row["bpm"], row["key_scale"]) for row in rows} == {("90", "F major")}
     assert (tmp_path / "hotel.m3u").read_text().splitlines()[2::2] == [
         f"0000{n}.wav" for n in (1, 2, 3)
     ]
