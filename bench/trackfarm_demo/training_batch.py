@@ -17,7 +17,8 @@ BATCH = 48
 FRAMES = 64  # 2.56 s: more than the transformer's attention sees
 START_SHARE, EARLY_SHARE = 0.15, 0.8
 EARLY_FRAMES = 3_600
-REPAINT_SHARE = 0.1
+REPAINT_SHARE = 0.12
+UNMARKED_SHARE = 0.5  # of the repaints: ACE-Step's default mask is all ones, window or not
 MIN_WINDOW = 8  # frames of a repaint
 TURBO_STEPS, SHIFT = 8, 3.0
 TURBO_TIMES_SHARE = 0.7
@@ -82,6 +83,8 @@ def _example(rng: np.random.Generator, silence: NDArray[np.float32]) -> Example:
         error = rng.normal(size=latents.shape) * rng.uniform(0, 0.6)
         latents += (error * (1 - mask)).astype(np.float32)
     source = np.where(mask > 0.5, silence[first : first + FRAMES], latents)
+    if rng.random() < UNMARKED_SHARE:
+        mask = np.ones_like(mask)
     return Example(
         latents=latents,
         context=np.concatenate([source, np.repeat(mask, CHANNELS, axis=1)], axis=1),

@@ -41,6 +41,7 @@ def run(
         "scheduler_url": farm.url,
         "join_token": "t",
         "data_dir": data_dir,
+        "model_set": "tiny",
         "memory_mib": MEMORY_MIB,
         "join_seconds": 1,
         **settings,
