@@ -1,6 +1,7 @@
 """Batches of tracks that differ in almost everything."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from trackfarm_worker.engine.protocol import EngineTrack
 from trackfarm_worker.engine.track_options import CorrectionOptions, RepaintOptions
 
-TASKS = ("text2music", "cover", "repaint", "extract", "lego", "complete", "codes", "reference")
+KINDS = ("text2music", "cover", "repaint", "extract", "lego", "complete", "codes", "reference")
 LYRICS = ("", "[verse]\nla la la\n", "[Strophe]\nDer Regen fällt auf große Dächer\n" * 9)
 
 CORRECTIONS = (
@@ -30,12 +31,17 @@ class SourceFiles:
 
 
 def mixture(
-    seed: int, sounds: SourceFiles, *, tracks: int, seconds: tuple[float, float]
+    seed: int,
+    sounds: SourceFiles,
+    *,
+    tracks: int,
+    seconds: tuple[float, float],
+    kinds: Sequence[str] = KINDS,
 ) -> list[EngineTrack]:
-    """Return tracks of every kind, deterministic for the same arguments; text determines the length
-    of some."""
+    """Return tracks of these kinds, deterministic for the same arguments; text determines the
+    length of some."""
     draw = random.Random(seed)
-    kinds = draw.sample(TASKS, k=len(TASKS)) * (1 + tracks // len(TASKS))
+    kinds = draw.sample(kinds, k=len(kinds)) * (1 + tracks // len(kinds))
     return [_track(i, kinds[i], draw, sounds, seconds) for i in range(tracks)]
 
 
