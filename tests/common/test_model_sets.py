@@ -7,7 +7,7 @@ from trackfarm.broker import queue_name
 from trackfarm.model_sets import UnknownModelSet, model_set, model_sets
 from trackfarm.tiers import tiers
 
-ALL_TASKS = {"text2music", "cover", "repaint", "extract", "lego", "complete"}
+ALL_TASKS = {"text2music", "cover", "cover-nofsq", "repaint", "extract", "lego", "complete"}
 
 
 def test_model_sets_are_consistent() -> None:

@@ -25,6 +25,7 @@ from trackfarm.catalog.field_types import (
     ToTheEnd,
     Whole,
 )
+from trackfarm.catalog.option_problems import option_problems
 from trackfarm.catalog.sound_options import SoundOptions
 from trackfarm.catalog.source_refs import FIELDS, SourceField
 from trackfarm.catalog.tasks import task_problems
@@ -153,7 +154,7 @@ class Brief(SoundOptions):
 
     @model_validator(mode="after")
     def _fit_the_task(self) -> Self:
-        problems = task_problems(self)
+        problems = [*task_problems(self), *option_problems(self)]
         if problems:
             wrong = ". ".join(map(str, problems))
             raise PydanticCustomError("task", "{wrong}", {"wrong": wrong, "problems": problems})

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, StringConstraints
@@ -105,6 +106,21 @@ def _source(text: str) -> str:
     return text
 
 
+def _timesteps(value: object) -> object:
+    return tuple(value.split(",")) if isinstance(value, str) else value
+
+
+def _falling(levels: tuple[float, ...]) -> tuple[float, ...]:
+    if not levels:
+        return ()
+    noised = [level for level in levels if level > 0]
+    is_falling = all(a > b for a, b in pairwise(levels))
+    if not noised or not is_falling or levels[0] > 1 or levels[-1] < 0:
+        raise refused(f"{quoted(levels)} does not fall from at most 1 towards 0")
+    # With the last 0 or without it, the schedule ends there.
+    return tuple(noised)
+
+
 def parse_tags(text: str) -> dict[str, str]:
     """Parse `zone=lobby;mood=calm`. Raises `PydanticCustomError` for anything else."""
     pairs = [part.partition("=") for part in text.split(";") if part.strip()]
@@ -123,6 +139,7 @@ def _tags(value: object) -> object:
 Whole = Annotated[int, BeforeValidator(_not_a_switch)]
 Real = Annotated[float, BeforeValidator(_not_a_switch)]
 Switch = Annotated[bool, BeforeValidator(_switch)]
+Timesteps = Annotated[tuple[float, ...], AfterValidator(_falling), BeforeValidator(_timesteps)]
 Text = Annotated[
     str,
     StringConstraints(strip_whitespace=True, pattern=_NO_CONTROL),

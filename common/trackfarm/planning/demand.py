@@ -134,11 +134,15 @@ def check_for_model_set(brief: Brief, model_set: ModelSet) -> None:
     if brief.task_type not in model_set.tasks:
         tasks = ", ".join(sorted(model_set.tasks))
         raise BriefProblem("task_type", f"{model_set.name} supports only {tasks}; change the task")
-    if (brief.inference_steps or 0) > model_set.max_steps:
-        raise BriefProblem(
-            "inference_steps",
-            f"{model_set.name} takes at most {model_set.max_steps} steps; use fewer",
-        )
+    for name, steps in (
+        ("inference_steps", brief.inference_steps or 0),
+        ("timesteps", len(brief.timesteps)),
+    ):
+        if steps > model_set.max_steps:
+            most = f"{model_set.name} takes at most {model_set.max_steps} steps; use fewer"
+            raise BriefProblem(name, most)
+    if not model_set.cfg and (option := _guidance_option(brief)):
+        raise BriefProblem(option, f"{model_set.name} has no guidance to change; remove it")
     min_vram_of(brief, model_set)
 
 
@@ -156,7 +160,18 @@ def min_vram_of(brief: Brief, model_set: ModelSet) -> int:
 def effort_of(brief: Brief, model_set: ModelSet) -> tuple[int, bool]:
     """Return the denoising steps, and whether each needs a second pass for guidance."""
     guidance = brief.guidance_scale or model_set.default_guidance
-    return brief.inference_steps or model_set.default_steps, model_set.cfg and guidance > 1
+    steps = len(brief.timesteps) or brief.inference_steps or model_set.default_steps
+    passes = 2 if brief.sampler_mode == "heun" else 1
+    return steps * passes, model_set.cfg and guidance > 1
+
+
+def _guidance_option(brief: Brief) -> str | None:
+    """Return a field that changes guidance, if the brief has one."""
+    if brief.use_adg:
+        return "use_adg"
+    if brief.cfg_interval_start > 0:
+        return "cfg_interval_start"
+    return "cfg_interval_end" if brief.cfg_interval_end < 1 else None
 
 
 def _placed(problem: BriefProblem, file: str, row: int) -> CatalogProblem:
