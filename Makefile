@@ -49,6 +49,7 @@ demo: $(VENV)/.ready ## Make 24 tracks from an example catalog on an embedded fa
 	@rm -rf $(DEMO_TRACKS) $(DEMO_HOME)
 	TRACKFARM_HOME=$(DEMO_HOME) $(BIN)/trackfarm up --workers 2 --port 0 \
 	  --submit examples/catalogs/hotel.yaml --export $(DEMO_TRACKS)
+	$(BIN)/python -W ignore -m trackfarm_demo listen $(DEMO_TRACKS)
 
 DIST ?= loadfile
 PYTEST := -m pytest -m 'not soak' --numprocesses 2 --dist $(DIST) --no-loadscope-reorder

@@ -33,6 +33,7 @@ BENCHES = (
     "bench/trackfarm_sim",
     "bench/trackfarm_bench",
     "bench/trackfarm_dashboards",
+    "bench/trackfarm_demo",
     "bench/trackfarm_parity",
 )
 FOLDERS = (*MIRRORS, *BENCHES, ".ci", "docker", "examples", "tests")

@@ -1,6 +1,6 @@
 """Make one brief with two seeds and put the files side by side.
 
-python examples/ab_seeds.py "calm lobby piano" 17 42 compared --bpm 80
+python examples/ab_seeds.py "calm solo piano" 17 42 compared --bpm 80
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Make a cover of every audio file in a folder. tinytag comes with `trackfarm[scheduler]`.
 
-python examples/cover_folder.py recordings "bossa nova, nylon guitar" covers --strength 0.7
+python examples/cover_folder.py recordings "bossa nova" covers --model-set acestep-v15-turbo
 """
 
 import argparse

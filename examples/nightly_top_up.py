@@ -1,6 +1,6 @@
 """Fill a playlist up to a number of tracks. A second run in the same night finds the first one.
 
-python examples/nightly_top_up.py lobby "calm lobby piano, warm" music --tracks 200
+python examples/nightly_top_up.py lobby "calm solo piano, warm" music --tracks 200
 """
 
 import argparse

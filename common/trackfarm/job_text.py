@@ -1,11 +1,17 @@
 """Jobs and workers in words, for the operator (pure)."""
 
+from trackfarm.model_sets import DEMO
 from trackfarm.protocol.operator import JobInfo, JobState, WorkerInfo
 from trackfarm.text import clean, counted, one_line, rate_words, time_words
 
 NOISE = (
     "The audio is noise: model set {model_set} has random weights and exists to try the farm out,"
     " not to make music."
+)
+TOY = (
+    "`demo` is a 5 MB toy in the shape of ACE-Step: it plays plucks and drums in the bpm (or its"
+    " octave), the key and one of eight genres that a brief names. It knows nothing else of your"
+    " prompt, sings nothing, and says nothing about how ACE-Step sounds."
 )
 
 
@@ -40,8 +46,15 @@ def attention(job: JobInfo) -> str:
 
 
 def noise_warning(job: JobInfo) -> str:
-    """Return a warning for noise; empty for real music."""
+    """Return a warning for noise; empty for music."""
     return NOISE.format(model_set=job.model_set) if job.is_noise else ""
+
+
+def audio_note(model_set: str, *, is_noise: bool) -> str:
+    """Return the nature of a built-in model set's audio; empty for real models."""
+    if is_noise:
+        return NOISE.format(model_set=model_set)
+    return TOY if model_set == DEMO else ""
 
 
 def state_words(job: JobInfo) -> str:

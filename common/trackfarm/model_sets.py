@@ -8,6 +8,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+DEMO = "demo"
+DEFAULT_MODEL_SET = DEMO
+"""Model set of jobs and workers for which none is named."""
+
 # Names become parts of queue names, which are split at dots.
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
 

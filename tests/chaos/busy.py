@@ -13,7 +13,7 @@ from trackfarm_scheduler.policy.states import AttemptState
 
 def submit_job(farm: LocalFarm, count: int) -> str:
     """Submit a job of `count` short tracks that no other job has; return its id."""
-    header = JobHeader(catalog=fresh_name("chaos"))
+    header = JobHeader(catalog=fresh_name("chaos"), model_set="tiny")
     return farm.client.submit(header, short_briefs(count)).job.id
 
 

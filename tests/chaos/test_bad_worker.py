@@ -44,7 +44,7 @@ def test_bad_worker_is_quarantined(farm: LocalFarm, damaged_models: Path) -> Non
     farm.start_workers("bad", model_path=str(damaged_models), **UNCHECKED)
     # A track with a fixed seed gets one try in the engine, instead of three useless ones.
     wanted = [brief.model_copy(update={"seed": n}) for n, brief in enumerate(short_briefs(TRACKS))]
-    job = farm.client.submit(JobHeader(catalog=fresh_name("bad")), wanted).job.id
+    job = farm.client.submit(JobHeader(catalog=fresh_name("bad"), model_set="tiny"), wanted).job.id
     wait_until_done(farm, job, timeout_s=120)
 
     bad, good = farm.database.newest_worker("bad"), farm.database.newest_worker("good")

@@ -34,7 +34,9 @@ def farm(
 def submit_job(farm: LocalFarm) -> str:
     wanted = briefs(TRACKS, longest=10, steps=1)
     wanted[POISONED] = wanted[POISONED].model_copy(update={"inference_steps": POISON_STEPS})
-    return farm.client.submit(JobHeader(catalog=fresh_name("poisoned")), wanted).job.id
+    return farm.client.submit(
+        JobHeader(catalog=fresh_name("poisoned"), model_set="tiny"), wanted
+    ).job.id
 
 
 class EngineKiller:

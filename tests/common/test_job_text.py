@@ -1,7 +1,14 @@
 """Jobs and workers in words."""
 
 from tests.common.fake_farm.state import make_ended_job, make_job, make_worker
-from trackfarm.job_text import attention, noise_warning, progress_words, state_words, tier_words
+from trackfarm.job_text import (
+    attention,
+    audio_note,
+    noise_warning,
+    progress_words,
+    state_words,
+    tier_words,
+)
 from trackfarm.protocol.operator import JobState
 
 
@@ -31,6 +38,12 @@ def test_attention_shows_the_farms_notice_without_control_characters() -> None:
 def test_noise_warning_is_empty_for_music() -> None:
     assert noise_warning(make_job(is_noise=False)) == ""
     assert "model set tiny has random weights" in noise_warning(make_job())
+
+
+def test_audio_note_tells_noise_and_toy_apart_and_is_empty_for_real_models() -> None:
+    assert audio_note("tiny", is_noise=True) == noise_warning(make_job())
+    assert audio_note("demo", is_noise=False).startswith("`demo` is a 5 MB toy")
+    assert audio_note("acestep-v15-turbo", is_noise=False) == ""
 
 
 def test_state_words_have_the_reason_on_one_line() -> None:

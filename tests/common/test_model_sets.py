@@ -1,11 +1,16 @@
 import subprocess
 import sys
+from inspect import signature
 
 import pytest
 
 from trackfarm.broker import queue_name
-from trackfarm.model_sets import UnknownModelSet, model_set, model_sets
+from trackfarm.cli.up import up
+from trackfarm.model_sets import DEFAULT_MODEL_SET, UnknownModelSet, model_set, model_sets
+from trackfarm.protocol.operator import JobHeader
 from trackfarm.tiers import tiers
+from trackfarm_fleet.cli.fleet import up as fleet_up
+from trackfarm_worker.settings import WorkerSettings
 
 ALL_TASKS = {"text2music", "cover", "cover-nofsq", "repaint", "extract", "lego", "complete"}
 
@@ -71,3 +76,11 @@ def test_model_sets_import_no_torch() -> None:
         "import trackfarm.model_sets as m, sys; m.model_sets(); assert 'torch' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_default_model_set_is_the_same_for_jobs_workers_and_the_embedded_farm() -> None:
+    assert model_set(DEFAULT_MODEL_SET).is_built_in, "a farm without a GPU and a network has it"
+    assert JobHeader(catalog="spa").model_set == DEFAULT_MODEL_SET
+    assert WorkerSettings.model_fields["model_set"].default == DEFAULT_MODEL_SET
+    for command in (up, fleet_up):
+        assert signature(command).parameters["model_set"].default == DEFAULT_MODEL_SET

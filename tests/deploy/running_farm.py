@@ -177,6 +177,7 @@ def worker(farm: ComposedFarm, token: str, name: str, **changed: str) -> Process
         "JOIN_TOKEN": token,
         "CA_FILE": str(authority),
         "NAME": name,
+        "MODEL_SET": "tiny",
         "DATA_DIR": str(folder / "data"),
         **changed,
     }

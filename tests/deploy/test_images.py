@@ -58,6 +58,7 @@ def test_images_make_a_track(builder: Builder, redis: RedisServer, tmp_path: Pat
         builder.ask(container, "answers", f"{url}/healthz")
         env = {
             "TRACKFARM_WORKER_SCHEDULER_URL": url,
+            "TRACKFARM_WORKER_MODEL_SET": "tiny",
             "TRACKFARM_WORKER_JOIN_TOKEN": farm.invite(InvitationRequest()).token,
         }
         joining = builder.started(
@@ -65,7 +66,9 @@ def test_images_make_a_track(builder: Builder, redis: RedisServer, tmp_path: Pat
         )
         with joining as (working, container):
             working.wait_ready(lambda: bool(farm.workers()), timeout_s=120)
-            job = farm.submit(JobHeader(catalog=fresh_name("image")), short_briefs(1)).job.id
+            job = farm.submit(
+                JobHeader(catalog=fresh_name("image"), model_set="tiny"), short_briefs(1)
+            ).job.id
             wait_until(lambda: farm.job(job).state.ended, timeout_s=90, what="the track is made")
             assert farm.job(job).tracks.done == 1
             assert users_below(serving.pid) == users_below(working.pid) == {UID}

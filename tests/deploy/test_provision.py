@@ -80,7 +80,9 @@ def test_provision_turns_a_bare_machine_into_kept_workers(
             timeout_s=60,
             what="another worker has taken its place",
         )
-        job = farm.client.submit(JobHeader(catalog=fresh_name("rented")), short_briefs(4)).job.id
+        job = farm.client.submit(
+            JobHeader(catalog=fresh_name("rented"), model_set="tiny"), short_briefs(4)
+        ).job.id
         wait_until_done(farm, job)
 
         tree = psutil.Process(machine.pid).children(recursive=True)

@@ -69,7 +69,9 @@ def said(farm: ComposedFarm, *arguments: str) -> str:
 
 
 def made(farm: ComposedFarm, count: int) -> str:
-    job = farm.client.submit(JobHeader(catalog=fresh_name("door")), briefs(count)).job.id
+    job = farm.client.submit(
+        JobHeader(catalog=fresh_name("door"), model_set="tiny"), briefs(count)
+    ).job.id
     wait_until(lambda: farm.client.job(job).state.ended, timeout_s=90, what="the job ends")
     assert farm.client.job(job).tracks.done == count
     return job
@@ -79,7 +81,7 @@ def test_catalog_becomes_files_through_the_front_door_alone(
     farm: ComposedFarm, running_worker: Process, tmp_path: Path
 ) -> None:
     catalog = write_catalog(tmp_path / f"{fresh_name('door')}.yaml", wanted := briefs(3))
-    said(farm, "submit", str(catalog))
+    said(farm, "submit", str(catalog), "--model-set", "tiny")
     connected_ports: set[int] = set()
     with subprocess.Popen(
         [sys.executable, "-m", "trackfarm.cli", "export", "--watch", str(tmp_path / "out")],

@@ -82,6 +82,7 @@ class LocalFarm:
             self.workers[name].stop()
         options: dict[str, Setting] = {
             "name": name,
+            "model_set": "tiny",
             "scheduler_url": self.url,
             "join_token": JOIN_TOKEN,
             "data_dir": str(self.folder / name),

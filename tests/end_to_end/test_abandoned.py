@@ -34,6 +34,7 @@ def test_abandoned_worker_terminates_its_rental(tmp_path: Path) -> None:
     fake = runpod.FakeRunPod(account)
     with scripted_server(fake.reply) as provider, scripted_server(no_farm_any_more) as farm:
         settings = {
+            "MODEL_SET": "tiny",
             "SCHEDULER_URL": farm.url,
             "JOIN_TOKEN": "the-token-of-an-invitation",
             "DATA_DIR": str(tmp_path / "data"),

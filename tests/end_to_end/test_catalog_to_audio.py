@@ -41,7 +41,8 @@ def test_catalog_becomes_files_on_real_servers(real_farm: LocalFarm, tmp_path: P
 def are_as_asked_for(farm: LocalFarm, tmp_path: Path, kind: str) -> None:
     wanted = briefs(3)
     catalog = write_catalog(tmp_path / f"{fresh_name('audio')}.{kind}", wanted)
-    command = [sys.executable, "-m", "trackfarm.cli", "submit", str(catalog), "--json"]
+    submit = ["submit", str(catalog), "--model-set", "tiny", "--json"]
+    command = [sys.executable, "-m", "trackfarm.cli", *submit]
     result = subprocess.run(command, env=farm.environment(), capture_output=True, check=True)
     job_id = json.loads(result.stdout)["job"]["id"]
 

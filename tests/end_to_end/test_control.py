@@ -37,7 +37,7 @@ def _nothing_left_running(farm: LocalFarm) -> Iterator[None]:
 
 
 def submitted(farm: LocalFarm, briefs: list[Brief], catalog: str | None = None) -> str:
-    header = JobHeader(catalog=catalog or fresh_name("control"))
+    header = JobHeader(catalog=catalog or fresh_name("control"), model_set="tiny")
     return farm.client.submit(header, briefs).job.id
 
 

@@ -58,7 +58,9 @@ def mixed(dice: random.Random, number: int, shortest: float, longest: float) -> 
 
 
 def made(farm: LocalFarm, wanted: list[Brief]) -> Outcome:
-    job = farm.client.submit(JobHeader(catalog=fresh_name("forecast")), wanted).job.id
+    job = farm.client.submit(
+        JobHeader(catalog=fresh_name("forecast"), model_set="tiny"), wanted
+    ).job.id
     wait_until_done(farm, job, timeout_s=600)
     ended = farm.client.job(job)
     assert ended.plan

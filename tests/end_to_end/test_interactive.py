@@ -46,11 +46,13 @@ def _nothing_left_running(farm: LocalFarm) -> Iterator[None]:
 
 def submit_long(farm: LocalFarm) -> str:
     wanted = briefs(12, longest=10, steps=LONG_STEPS)
-    return farm.client.submit(JobHeader(catalog=fresh_name("long")), wanted).job.id
+    return farm.client.submit(
+        JobHeader(catalog=fresh_name("long"), model_set="tiny"), wanted
+    ).job.id
 
 
 def submit_single(farm: LocalFarm) -> str:
-    header = JobHeader(catalog=fresh_name("single"), lane="interactive")
+    header = JobHeader(catalog=fresh_name("single"), model_set="tiny", lane="interactive")
     return farm.client.submit(header, briefs(1, steps=1)).job.id
 
 

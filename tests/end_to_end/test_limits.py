@@ -22,7 +22,7 @@ def farm(
     """Run a farm that has measured the cost of a track."""
     dear = {"step_delay": 0.05, "price_per_hour": PRICE_PER_HOUR}
     with running_farm(request, tmp_path_factory, workers=("dear",), worker=dear) as running:
-        header = JobHeader(catalog=fresh_name("lessons"))
+        header = JobHeader(catalog=fresh_name("lessons"), model_set="tiny")
         wait_until_done(running, running.client.submit(header, short_briefs(LESSONS)).job.id)
         yield running
 
@@ -32,7 +32,7 @@ def test_budget_stops_a_job_in_time(farm: LocalFarm) -> None:
     (lessons,) = farm.client.jobs()
     track_cost = lessons.spent / LESSONS
     budget = track_cost * TRACKS / 2
-    header = JobHeader(catalog=fresh_name("budget"), budget=budget)
+    header = JobHeader(catalog=fresh_name("budget"), model_set="tiny", budget=budget)
     job = farm.client.submit(header, short_briefs(TRACKS)).job.id
     wait_until(lambda: farm.client.job(job).state.ended, timeout_s=90, what="the job ends")
     ended = farm.client.job(job)
@@ -55,7 +55,8 @@ def test_deadline_that_will_be_missed_is_reported(farm: LocalFarm) -> None:
     soon, late = (datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (30, 36_000))
     hasty, patient = (
         farm.client.submit(
-            JobHeader(catalog=fresh_name("deadline"), deadline=deadline), short_briefs(300)
+            JobHeader(catalog=fresh_name("deadline"), model_set="tiny", deadline=deadline),
+            short_briefs(300),
         ).job
         for deadline in (soon, late)
     )

@@ -60,13 +60,15 @@ def break_engine(farm: LocalFarm, job: str, times: int) -> None:
 
 @pytest.mark.soak
 def test_metrics_counters_equal_the_rows_and_the_objects(farm: LocalFarm) -> None:
-    header = JobHeader(catalog=fresh_name("broken"))
+    header = JobHeader(catalog=fresh_name("broken"), model_set="tiny")
     broken = farm.client.submit(header, briefs(1)).job.id
     break_engine(farm, broken, CRASHES_TO_FAIL)
     wait_until(lambda: farm.client.job(broken).state.ended, timeout_s=10, what="the job ends")
     assert farm.client.job(broken).state is JobState.FAILED
     assert farm.client.retry(broken).state is JobState.RUNNING
-    whole = farm.client.submit(JobHeader(catalog=fresh_name("whole")), briefs(3)).job.id
+    whole = farm.client.submit(
+        JobHeader(catalog=fresh_name("whole"), model_set="tiny"), briefs(3)
+    ).job.id
     wait_until_done(farm, broken)
     wait_until_done(farm, whole)
     assert_only_artifacts_are_stored(farm)

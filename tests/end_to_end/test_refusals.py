@@ -93,7 +93,7 @@ def test_scheduler_refuses_mistakes_that_a_client_lets_through(farm: LocalFarm) 
     good = {"prompt": "a good one", "duration": 12}
     rows = [Anything(good)] * 2_500 + [Anything(good | {"bpm": 1000})]
     with pytest.raises(RequestRefused) as refusal:
-        farm.client.submit(JobHeader(catalog=fresh_name("refused")), rows)
+        farm.client.submit(JobHeader(catalog=fresh_name("refused"), model_set="tiny"), rows)
     assert [(e["row"], e["field"]) for e in refusal.value.problem.errors] == [(2_501, "bpm")]
     assert farm.database.dump() == before
 
@@ -101,7 +101,7 @@ def test_scheduler_refuses_mistakes_that_a_client_lets_through(farm: LocalFarm) 
 @pytest.mark.parametrize("ending", ["the client goes away", "the scheduler is killed"])
 def test_broken_upload_leaves_nothing(farm: LocalFarm, ending: str) -> None:
     before = farm.database.dump()
-    header = JobHeader(catalog=fresh_name("broken")).model_dump_json()
+    header = JobHeader(catalog=fresh_name("broken"), model_set="tiny").model_dump_json()
     lines = [header, *(b.model_dump_json(exclude_unset=True) for b in briefs(2_500))]
     body = ("\n".join(lines) + "\n").encode()
     with begun_upload(farm, body):

@@ -26,6 +26,7 @@ from trackfarm_fleet.providers.local import LocalProvider
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(400)]
 RUN_S = 300.0
 TRACKS = 60
+TINY = ["--model-set", "tiny"]
 TIMEOUTS = {
     "create_timeout_seconds": 20,
     "missing_timeout_seconds": 3,
@@ -86,7 +87,7 @@ def final_result(farm: LocalFarm, out: str) -> Any:
 
 
 def test_run_makes_a_catalog_on_local_workers(farm: LocalFarm) -> None:
-    options = ["--provider", "local", "--machines", "2", "--budget", "5", "--yes", "--json"]
+    options = ["--provider", "local", "--machines", "2", "--budget", "5", "--yes", "--json", *TINY]
     run = TypedCommand(
         farm, "run", catalog(farm, "local"), *options, TRACKFARM_FLEET_LOCAL_PRICE="3.6"
     )
@@ -141,7 +142,7 @@ def test_run_makes_a_catalog_at_a_faulty_provider(farm: LocalFarm, name: str) ->
         account = faulty_provider.account
         account.inject("create", Fault.NO_CAPACITY, Fault.HANGS_UP_AFTER, Fault.DONE_TWICE)
         account.inject("list", None, Fault.RATE_LIMITED)
-        options = ["--machines", "2", "--budget", "5", "--yes", "--json"]
+        options = ["--machines", "2", "--budget", "5", "--yes", "--json", *TINY]
         run = TypedCommand(farm, "run", catalog(farm, name), *options, **faulty_provider.env)
         opened.callback(run.stop)
         faulty_provider.update_until(
@@ -187,7 +188,7 @@ def test_worker_of_a_dead_farm_terminates_its_own_rental(
     with running_farm(request, tmp_path_factory, bundle=bundle) as farm, ExitStack() as opened:
         faulty_provider = FaultyProvider(farm, name, opened, scheduler_timeout_seconds=4)
         settings = {**faulty_provider.env, "TRACKFARM_FLEET_START": start}
-        up = TypedCommand(farm, "fleet", "up", "--yes", **settings)
+        up = TypedCommand(farm, "fleet", "up", "--yes", *TINY, **settings)
         opened.callback(up.stop)
         faulty_provider.update_until(lambda: up.ended, what="a machine is up")
         assert up.wait_for_output()

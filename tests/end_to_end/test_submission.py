@@ -18,7 +18,7 @@ def farm(shared_farm: LocalFarm) -> LocalFarm:
 
 
 def test_resubmission_makes_only_new_tracks(farm: LocalFarm) -> None:
-    header, wanted = JobHeader(catalog=fresh_name("again")), short_briefs(4)
+    header, wanted = JobHeader(catalog=fresh_name("again"), model_set="tiny"), short_briefs(4)
     first = farm.client.submit(header, wanted)
     assert (first.already_submitted, first.job.new_tracks) == (False, 4)
     wait_until_done(farm, first.job.id)
@@ -39,7 +39,7 @@ def test_resubmission_makes_only_new_tracks(farm: LocalFarm) -> None:
 
 
 def test_resubmission_of_a_running_catalog_is_the_same_job(farm: LocalFarm) -> None:
-    header, wanted = JobHeader(catalog=fresh_name("twice")), short_briefs(4)
+    header, wanted = JobHeader(catalog=fresh_name("twice"), model_set="tiny"), short_briefs(4)
     first, second = farm.client.submit(header, wanted), farm.client.submit(header, wanted)
     assert (second.already_submitted, second.job.id) == (True, first.job.id)
     wait_until_done(farm, first.job.id)
@@ -47,7 +47,7 @@ def test_resubmission_of_a_running_catalog_is_the_same_job(farm: LocalFarm) -> N
 
 
 def test_job_of_known_tracks_is_done_at_once(farm: LocalFarm) -> None:
-    header, wanted = JobHeader(catalog=fresh_name("part")), short_briefs(4)
+    header, wanted = JobHeader(catalog=fresh_name("part"), model_set="tiny"), short_briefs(4)
     wait_until_done(farm, farm.client.submit(header, wanted).job.id)
     before = len(farm.database.rows(TrackRow))
     part = farm.client.submit(header, wanted[:2]).job
@@ -61,7 +61,7 @@ def test_job_of_known_tracks_is_done_at_once(farm: LocalFarm) -> None:
 
 
 def test_resubmission_of_a_cancelled_catalog_makes_it(farm: LocalFarm) -> None:
-    header, wanted = JobHeader(catalog=fresh_name("cancelled")), short_briefs(12)
+    header, wanted = JobHeader(catalog=fresh_name("cancelled"), model_set="tiny"), short_briefs(12)
     first = farm.client.submit(header, wanted).job
     assert farm.client.cancel(first.id).state is JobState.CANCELLED
     cancelled = sum(t.state == TrackState.CANCELLED for t in farm.database.tracks(first.id))

@@ -143,7 +143,7 @@ def test_finished_track_can_be_a_source(farm: LocalFarm, job_id: str) -> None:
         src_audio=f"object:{first.artifact.object_key}",
         audio_format="wav",
     )
-    answer = farm.client.submit(JobHeader(catalog="next"), [again])
+    answer = farm.client.submit(JobHeader(catalog="next", model_set="tiny"), [again])
     wait_until_done(farm, answer.job.id)
 
 
@@ -156,7 +156,7 @@ def test_bad_source_fails_only_its_own_track(farm: LocalFarm, tmp_path: Path) ->
             Brief.model_validate(cover | {"src_audio": f"{host.url}gone.mp3", "name": "gone"}),
             Brief(prompt="good", duration=10, name="good"),
         ]
-        job = farm.client.submit(JobHeader(catalog="bad-sources"), briefs).job
+        job = farm.client.submit(JobHeader(catalog="bad-sources", model_set="tiny"), briefs).job
         wait_until(lambda: farm.client.job(job.id).state.ended, timeout_s=60, what="it ends")
         states = {track.name: track for track in farm.client.tracks(job.id)}
     assert {name: track.state for name, track in states.items()} == {

@@ -15,6 +15,7 @@ from tests.end_to_end.processes import is_running, ports_of, seconds_until, tree
 from tests.servers.process import accepts, free_port, wait_until
 
 TRACKFARM = [sys.executable, "-m", "trackfarm.cli"]
+TINY = ["--model-set", "tiny"]
 UP_S, GONE_S = 60, 15
 CTRL_C = b"\x03"
 
@@ -59,7 +60,9 @@ def env(tmp_path: Path) -> dict[str, str]:
 @contextmanager
 def farm_up(env: dict[str, str], port: int) -> Iterator[ForegroundTerminal]:
     """Run a farm that serves; kill it on exit if it still runs."""
-    terminal = ForegroundTerminal([*TRACKFARM, "up", "--workers", "1", "--port", str(port)], env)
+    terminal = ForegroundTerminal(
+        [*TRACKFARM, "up", "--workers", "1", "--port", str(port), *TINY], env
+    )
     try:
         wait_until(
             lambda: b"Ctrl-C" in terminal.output or terminal.process.poll() is not None,
@@ -76,7 +79,7 @@ def farm_up(env: dict[str, str], port: int) -> Iterator[ForegroundTerminal]:
 def watched_submission(env: dict[str, str], catalog: Path) -> Iterator[subprocess.Popen[str]]:
     """Run `trackfarm submit --watch` as a separate process."""
     watch = subprocess.Popen(
-        [*TRACKFARM, "submit", str(catalog), "--watch"],
+        [*TRACKFARM, "submit", str(catalog), "--watch", *TINY],
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.farm import LocalFarm
+from trackfarm.model_sets import DEFAULT_MODEL_SET
 
 Script = Callable[..., str]
 SCRIPT_SECONDS = 120
@@ -17,6 +18,14 @@ SCRIPT_SECONDS = 120
 @pytest.fixture(scope="module")
 def farm(shared_farm: LocalFarm) -> LocalFarm:
     return shared_farm
+
+
+@pytest.fixture(scope="module")
+def demo_worker(farm: LocalFarm) -> Iterator[None]:
+    """Serve the default model set as well, for examples that name none."""
+    farm.start_workers("demo", model_set=DEFAULT_MODEL_SET)
+    yield
+    farm.workers.pop("demo").stop()
 
 
 @pytest.fixture

@@ -21,5 +21,5 @@ def half(count: int) -> Iterator[Brief]:
 
 
 with Client(os.environ["TRACKFARM_URL"], os.environ["TRACKFARM_API_KEY"]) as client:
-    header = JobHeader(catalog="dying")
+    header = JobHeader(catalog="dying", model_set="tiny")
     client.submit(header, half(int(sys.argv[2])), idempotency_key=sys.argv[1])

@@ -23,8 +23,11 @@ CASES = [
 ]
 
 
+pytestmark = pytest.mark.usefixtures("demo_worker")
+
+
 @pytest.fixture(scope="module")
-def job_id(farm: LocalFarm) -> str:
+def job_id(farm: LocalFarm, demo_worker: None) -> str:
     """Return the id of a job that is done."""
     row = {"prompt": "calm piano", "duration": 10}
     with Farm(farm.url, API_KEY) as sdk:

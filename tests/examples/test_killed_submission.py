@@ -21,7 +21,7 @@ def test_submission_killed_in_mid_request_is_repeated_once(farm: LocalFarm) -> N
         assert client.stdout is not None
         assert client.stdout.readline() == "half\n"
         client.kill()
-    header, briefs = JobHeader(catalog="dying"), short_briefs(WHOLE)
+    header, briefs = JobHeader(catalog="dying", model_set="tiny"), short_briefs(WHOLE)
     first = farm.client.submit(header, briefs, idempotency_key="my-key")
     again = farm.client.submit(header, briefs, idempotency_key="my-key")
     farm.client.cancel(first.job.id)
@@ -31,7 +31,9 @@ def test_submission_killed_in_mid_request_is_repeated_once(farm: LocalFarm) -> N
 
 
 def test_submission_repeated_finds_the_job_with_or_without_its_key(farm: LocalFarm) -> None:
-    catalog = Catalog.from_rows([{"prompt": "calm", "duration": 10}], name="twice")
+    catalog = Catalog.from_rows(
+        [{"prompt": "calm", "duration": 10}], name="twice", model_set="tiny"
+    )
     with Farm(farm.url, API_KEY) as sdk:
         first = sdk.submit(catalog, idempotency_key="one")
         same_key = sdk.submit(catalog, idempotency_key="one")

@@ -5,11 +5,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import soundfile
 
 from tests.end_to_end.farm import LocalFarm
 from tests.examples.paths import EXAMPLES
 from trackfarm.protocol.operator import JobState
+
+pytestmark = pytest.mark.usefixtures("demo_worker")
 
 CATALOG, SOON_S = 15_000, 20.0  # 5 s on an idle machine
 Script = Callable[..., str]
@@ -60,7 +63,8 @@ def test_nightly_top_up_submits_once_a_night(
 
 
 def test_cover_folder_covers_each_file(script: Script, tmp_path: Path) -> None:
-    output = script(*example("cover_folder.py"), EXAMPLES / "audio", "bossa nova", "covers")
+    options = (EXAMPLES / "audio", "bossa nova", "covers", "--model-set", "tiny")
+    output = script(*example("cover_folder.py"), *options)
     assert "2 of 2 covers in covers" in output
     for name in ("harp", "melody"):
         (cover,) = (tmp_path / "covers").glob(f"*{name}.mp3")

@@ -44,7 +44,9 @@ def test_flower_shows_workers_and_shards(farm: LocalFarm, tmp_path: Path) -> Non
     with Process(command, log=tmp_path / "flower.log", env=env) as flower:
         flower.wait_ready(lambda: answers(url))
         farm.start_workers("one", "two")
-        job = farm.client.submit(JobHeader(catalog=fresh_name("flower")), short_briefs(12)).job.id
+        job = farm.client.submit(
+            JobHeader(catalog=fresh_name("flower"), model_set="tiny"), short_briefs(12)
+        ).job.id
         wait_until_done(farm, job)
         wait_until(lambda: succeeded(url) > 0, timeout_s=20, what="Flower has heard of a shard")
         worker_rows = httpx.get(f"{url}/workers", params={"json": 1}).json()["data"]

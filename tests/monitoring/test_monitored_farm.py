@@ -150,6 +150,7 @@ def submitted(farm: LocalFarm) -> str:
     wanted[POISONED] = wanted[POISONED].model_copy(update={"inference_steps": POISON_STEPS})
     header = JobHeader(
         catalog=fresh_name("watched"),
+        model_set="tiny",
         budget=5.0,
         deadline=datetime.now(UTC) + timedelta(hours=3),
     )

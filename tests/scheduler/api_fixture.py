@@ -44,7 +44,9 @@ class ApiFixture:
         self, wanted: Iterable[Brief], *, catalog: str = "spa", **header: Any
     ) -> httpx.Response:
         lines = (brief.model_dump_json(exclude_defaults=True) for brief in wanted)
-        return self.send_lines([json.dumps({"catalog": catalog} | header), *lines])
+        return self.send_lines(
+            [json.dumps({"catalog": catalog, "model_set": "tiny"} | header), *lines]
+        )
 
     def send_lines(self, lines: Iterable[str], *, key: str = API_KEY) -> httpx.Response:
         body = (line.encode() + b"\n" for line in lines)

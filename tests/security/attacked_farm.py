@@ -135,7 +135,7 @@ def attacked_farm(swift: S3Access, folder: Path) -> Iterator[AttackedFarm]:
 
 def _begun(farm: GuardedFarm, workers: StubWorkers, objects: ObjectStore) -> AttackedFarm:
     briefs = [Brief(prompt=f"a quiet sea {n}", duration=10) for n in range(TRACKS)]
-    job = farm.client.submit(JobHeader(catalog="attacked"), briefs).job
+    job = farm.client.submit(JobHeader(catalog="attacked", model_set="tiny"), briefs).job
     hostile, honest, silent = (workers.join(name) for name in ("hostile", "honest", "silent"))
     for worker in (hostile, honest, silent):
         worker.claim_next()

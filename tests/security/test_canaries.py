@@ -136,6 +136,7 @@ def _farm_up(home: Path, settings: Mapping[str, str]) -> Iterator[subprocess.Pop
         "TRACKFARM_WORKER_LOG_LEVEL": "debug",
     }
     command = [sys.executable, "-m", "trackfarm.cli", "up", "--workers", "1", "--port", "0"]
+    command += ["--model-set", "tiny"]
     with (home / "up.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment | overrides, stdout=log, stderr=log)
         try:
@@ -176,7 +177,7 @@ def _work(farm: Client) -> None:
         Brief(prompt="piano", duration=10),
         Brief.model_validate({"prompt": "drums", "duration": 10} | cover),
     ]
-    job = farm.submit(JobHeader(catalog="canaries"), briefs).job
+    job = farm.submit(JobHeader(catalog="canaries", model_set="tiny"), briefs).job
     wait_until(lambda: farm.job(job.id).state.ended, timeout_s=60, what="the job ends")
     counts = farm.job(job.id).tracks
     assert (counts.done, counts.failed) == (1, 1)

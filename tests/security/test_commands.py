@@ -75,7 +75,7 @@ def test_audit_command_shows_the_log_of_one_job(
     farm: LocalFarm, at_the_farm: pytest.MonkeyPatch
 ) -> None:
     brief = Brief(prompt="calm", duration=10)
-    job = farm.client.submit(JobHeader(catalog="audited"), [brief]).job.id
+    job = farm.client.submit(JobHeader(catalog="audited", model_set="tiny"), [brief]).job.id
     farm.client.pause(job)
     farm.client.cancel(job)
     entries = [

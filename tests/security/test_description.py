@@ -46,7 +46,9 @@ def lines(_context: Any, value: Any) -> bytes:
 @pytest.fixture(scope="module")
 def description(farm: LocalFarm) -> BaseSchema:
     """The description of a farm that has a job."""
-    farm.client.submit(JobHeader(catalog="described"), [Brief(prompt="calm", duration=10)])
+    farm.client.submit(
+        JobHeader(catalog="described", model_set="tiny"), [Brief(prompt="calm", duration=10)]
+    )
     response = httpx.get(f"{farm.url}/openapi.json", headers=bearer(API_KEY)).raise_for_status()
     schema = schemathesis.openapi.from_dict(response.json())
     schema.config.update(base_url=farm.url)

@@ -20,6 +20,7 @@ def worker_process(
 ) -> Process:
     settings = {
         "NAME": "rented",
+        "MODEL_SET": "tiny",
         "SCHEDULER_URL": farm.url,
         "JOIN_TOKEN": token,
         "DATA_DIR": folder / "data",

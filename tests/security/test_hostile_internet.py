@@ -136,7 +136,7 @@ def test_scope_reaches_no_other_route(
 
 
 def test_key_reads_no_jobs_of_another_key(farm: LocalFarm, http: httpx.Client) -> None:
-    header = JobHeader(catalog="secret")
+    header = JobHeader(catalog="secret", model_set="tiny")
     job = farm.client.submit(header, [Brief(prompt="calm", duration=10)]).job.id
     stranger = bearer(made(farm, "stranger", Scope.READ, Scope.OPERATE, Scope.SUBMIT).secret)
     for path in (f"jobs/{job}", f"jobs/{job}/tracks", f"events?job={job}"):

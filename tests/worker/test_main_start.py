@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tests.servers.scripted_http import Reply, ScriptedServer, scripted_server
 from trackfarm.model_sets import model_set
 from trackfarm_worker.calibration import Calibration, CalibrationPoint, save
-from trackfarm_worker.models import tiny
+from trackfarm_worker.models import built_in
 from trackfarm_worker.models.digests import write_digests
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
@@ -27,7 +27,7 @@ POINT = CalibrationPoint(
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    tiny.ensure(folder)
+    built_in.ensure(model_set("tiny"), folder)
     return folder
 
 
@@ -41,6 +41,7 @@ def run(
         "scheduler_url": farm.url,
         "join_token": "t",
         "data_dir": data_dir,
+        "model_set": "tiny",
         "memory_mib": MEMORY_MIB,
         "join_seconds": 1,
         **settings,

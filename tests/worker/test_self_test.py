@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from trackfarm.model_sets import ModelSet, model_set
 from trackfarm_worker.engine.parent.client import EngineClient
 from trackfarm_worker.engine.parent.settings import EngineSettings
-from trackfarm_worker.models import tiny
+from trackfarm_worker.models import built_in
 from trackfarm_worker.self_test import SelfTestFailed, run_self_test
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
@@ -21,7 +21,7 @@ TINY = model_set("tiny")
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    tiny.ensure(folder)
+    built_in.ensure(model_set("tiny"), folder)
     return folder
 
 

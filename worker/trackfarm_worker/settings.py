@@ -12,6 +12,7 @@ from pydantic import Field, IPvAnyNetwork, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
+from trackfarm.model_sets import DEFAULT_MODEL_SET
 from trackfarm.net.ssrf import EgressPolicy
 from trackfarm.settings_errors import settings_problems
 from trackfarm_worker.engine.options import EngineOptions
@@ -41,7 +42,7 @@ class MachineSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TRACKFARM_WORKER_", frozen=True)
 
-    model_set: str = "tiny"
+    model_set: str = DEFAULT_MODEL_SET
     model_path: Path | None = None
     data_dir: Path = Field(default_factory=lambda: user_data_path("trackfarm") / "worker")
     device: str = "cpu"

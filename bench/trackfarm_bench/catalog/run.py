@@ -96,6 +96,7 @@ def measure(mode: WorkerMode, tracks: int, *, seed: int) -> CatalogResult:
 def _worker(parts: Parts, mode: WorkerMode) -> Iterator[Process]:
     env = {
         "TRACKFARM_WORKER_NAME": "bench",
+        "TRACKFARM_WORKER_MODEL_SET": "tiny",
         "TRACKFARM_WORKER_SCHEDULER_URL": parts.url,
         "TRACKFARM_WORKER_JOIN_TOKEN": parts.join_token,
         "TRACKFARM_WORKER_DATA_DIR": str(parts.folder / "worker"),
@@ -111,7 +112,7 @@ def _serves(farm: Client) -> bool:
 
 
 def _made(farm: Client, catalog: str, briefs: list[Brief]) -> JobInfo:
-    submitted = farm.submit(JobHeader(catalog=catalog), briefs).job.id
+    submitted = farm.submit(JobHeader(catalog=catalog, model_set="tiny"), briefs).job.id
     wait_until(lambda: farm.job(submitted).state.ended, timeout_s=LONGEST, what="the job ends")
     job = farm.job(submitted)
     if job.state is not JobState.DONE or job.tracks.done < job.tracks.total:

@@ -83,4 +83,4 @@ async def _asked(parts: Parts, job_id: str, rate: float, seconds: float) -> dict
 
 def _submit(parts: Parts, tracks: int) -> str:
     with parts.client() as farm:
-        return farm.submit(JobHeader(catalog="reads"), briefs(tracks)).job.id
+        return farm.submit(JobHeader(catalog="reads", model_set="tiny"), briefs(tracks)).job.id

@@ -1,6 +1,6 @@
 """A catalog: a header with defaults, and a stream of rows."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from trackfarm.catalog.source_refs import file_problems
 from trackfarm.catalog.yaml_reader import open_yaml
 
 MAX_PROBLEMS = 1000
+InspectBrief = Callable[[int, Brief], Sequence[CatalogProblem]]
 _READERS: dict[str, Callable[[Path], ParsedCatalog]] = {
     ".csv": open_csv,
     ".tsv": open_csv,
@@ -116,8 +117,9 @@ class Catalog(ParsedCatalog):
         if row is None:
             raise no_briefs(self.path)
 
-    def check(self, note: Callable[[Brief], object] = lambda brief: None) -> CatalogCheck:
-        """Read all rows; return their totals and problems. `note` is called with each valid brief.
+    def check(self, inspect: InspectBrief = lambda row, brief: ()) -> CatalogCheck:
+        """Read all rows; return their totals and problems. `inspect` is called with each valid
+        brief and its row, and returns further problems.
 
         Keeps the first 1,000 problems and counts the rest. Raises `CatalogError` where reading
         cannot continue; it includes the problems found so far.
@@ -126,15 +128,14 @@ class Catalog(ParsedCatalog):
         problem_count = briefs = tracks = 0
         seconds = 0.0
         try:
-            for _, outcome in self.rows():
-                if isinstance(outcome, Brief):
-                    note(outcome)
+            for row, outcome in self.rows():
+                found = inspect(row, outcome) if isinstance(outcome, Brief) else outcome
+                problem_count += len(found)
+                problems += found[: MAX_PROBLEMS - len(problems)]
+                if isinstance(outcome, Brief) and not found:
                     briefs += 1
                     tracks += outcome.variations
                     seconds += outcome.variations * outcome.duration
-                else:
-                    problem_count += len(outcome)
-                    problems += outcome[: MAX_PROBLEMS - len(problems)]
         except CatalogError as error:
             count = problem_count + error.count
             raise CatalogError([*problems, *error.problems], count=count) from None

@@ -64,7 +64,7 @@ _ROWS = (
     ),
     CommandSpec(
         "check",
-        "trackfarm.cli.submit:check",
+        "trackfarm.cli.check:check",
         "Validate a catalog and report its size. Needs no farm.",
     ),
     CommandSpec(
@@ -82,7 +82,7 @@ _ROWS = (
     CommandSpec(
         "export",
         "trackfarm.cli.export:export",
-        "Download finished tracks into DIR, with manifest.csv and a playlist.",
+        "Download finished tracks into DIR, with manifest.csv, a playlist and listen.html.",
     ),
     CommandSpec(
         "pause",

@@ -31,7 +31,7 @@ def export(
     watch: Annotated[bool, typer.Option("--watch", help="Wait for the job to end first.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Download finished tracks into DIR, with manifest.csv and a playlist.
+    """Download finished tracks into DIR, with manifest.csv, a playlist and listen.html.
 
     Running it again downloads only the missing files.
     """
@@ -103,7 +103,7 @@ def print_report(job: "JobInfo", report: "ExportReport", *, as_json: bool) -> No
         f"{counted(report.files, 'file')} in {report.directory}: {report.fetched:,} downloaded"
         f" ({report.fetched_bytes / 1e6:,.1f} MB), {report.kept:,} already there"
     )
-    say(f"manifest {report.manifest}, playlist {report.playlist}")
+    say(f"manifest {report.manifest}, playlist {report.playlist}, players {report.listen}")
     if not job.state.ended:
         unfinished = job.tracks.pending + job.tracks.leased
         say(f"{counted(unfinished, 'track')} not done yet; run the same command again later")

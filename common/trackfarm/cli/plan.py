@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trackfarm.cli.check import check_file, print_problems
 from trackfarm.cli.console import ExitCode, complain, out, print_json
 from trackfarm.cli.session import CatalogArgument, JsonOption, command_error, farm_connection
-from trackfarm.cli.submit import check_file, print_check
 from trackfarm.text import clean, counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trackfarm.catalog import CatalogError
     from trackfarm.model_sets import ModelSet
     from trackfarm.planning import Plan, PlanLimits, ShapeCount
@@ -46,11 +48,11 @@ def plan(
     cannot; 2 bad input.
     """
     limits = parse_limits(deadline, budget)
-    kind, tracks = read_demand(catalog, model_set)
+    kind, tracks, notes = read_demand(catalog, model_set)
     result = (
-        _planned_here(fleet, kind, tracks, limits)
+        _planned_here(fleet, kind, tracks, limits, notes)
         if fleet is not None
-        else _planned_by_farm(kind, tracks, limits)
+        else _planned_by_farm(kind, tracks, limits, notes)
     )
     if as_json:
         print_json(result)
@@ -72,17 +74,20 @@ def parse_limits(deadline: str | None, budget: str | None) -> "PlanLimits":
         raise command_error(ExitCode.BAD_INPUT, str(error)) from None
 
 
-def read_demand(path: Path, name: str | None) -> "tuple[ModelSet, list[ShapeCount]]":
-    """Return the model set and the tracks by shape; end the command when the catalog is invalid."""
+def read_demand(path: Path, name: str | None) -> "tuple[ModelSet, list[ShapeCount], Sequence[str]]":
+    """Return the model set, the tracks by shape, and notes on them.
+
+    Ends the command when the catalog is invalid.
+    """
     from trackfarm.catalog import CatalogError, open_catalog
-    from trackfarm.model_sets import UnknownModelSet, model_set
-    from trackfarm.planning import read_shapes
-    from trackfarm.sdk.submission import DEFAULT_MODEL_SET
+    from trackfarm.model_sets import DEFAULT_MODEL_SET, UnknownModelSet, model_set
+    from trackfarm.planning import BriefNotes, read_shapes
 
     try:
         catalog = open_catalog(path)
         kind = model_set(name or catalog.model_set or DEFAULT_MODEL_SET)
-        return kind, read_shapes(catalog, kind)
+        notes = BriefNotes(kind.name)
+        return kind, read_shapes(catalog, kind, notes), notes.texts()
     except UnknownModelSet as error:
         raise command_error(ExitCode.BAD_INPUT, str(error)) from None
     except CatalogError as error:
@@ -92,9 +97,9 @@ def read_demand(path: Path, name: str | None) -> "tuple[ModelSet, list[ShapeCoun
 
 def _complain_about(path: Path, error: "CatalogError") -> None:
     """Report the catalog's own mistakes; if it has none, the tracks its model set cannot make."""
-    check = check_file(path)
-    if check.problem_count:
-        print_check(path, check)
+    checked = check_file(path, None)
+    if checked.check.problem_count:
+        print_problems(checked)
         return
     for problem in error.problems:
         complain(clean(str(problem)))
@@ -102,7 +107,11 @@ def _complain_about(path: Path, error: "CatalogError") -> None:
 
 
 def _planned_here(
-    fleet: str, kind: "ModelSet", tracks: "list[ShapeCount]", limits: "PlanLimits"
+    fleet: str,
+    kind: "ModelSet",
+    tracks: "list[ShapeCount]",
+    limits: "PlanLimits",
+    notes: "Sequence[str]",
 ) -> "Plan":
     from trackfarm.planning import FleetError, PricesError, demand_of, load_prices, parse_fleet
     from trackfarm.planning import plan as planned
@@ -112,15 +121,21 @@ def _planned_here(
         groups = parse_fleet(fleet, prices)
     except (FleetError, PricesError) as error:
         raise command_error(ExitCode.BAD_INPUT, clean(str(error))) from None
-    return planned(demand_of(tracks), groups, kind=kind, prices=prices, limits=limits)
+    demand = demand_of(tracks)
+    return planned(demand, groups, kind=kind, prices=prices, limits=limits, notes=notes)
 
 
-def _planned_by_farm(kind: "ModelSet", tracks: "list[ShapeCount]", limits: "PlanLimits") -> "Plan":
+def _planned_by_farm(
+    kind: "ModelSet",
+    tracks: "list[ShapeCount]",
+    limits: "PlanLimits",
+    notes: "Sequence[str]",
+) -> "Plan":
     from trackfarm.planning import PlanRequest
 
     request = PlanRequest(model_set=kind.name, tracks=tracks, limits=limits)
     with farm_connection() as farm:
-        return farm.plan(request)
+        return farm.plan(request).with_notes(notes)
 
 
 def _report(result: "Plan") -> None:

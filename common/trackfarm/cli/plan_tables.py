@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trackfarm.job_text import NOISE
+from trackfarm.job_text import audio_note
 from trackfarm.planning.models import (
     Chance,
     FleetOption,
@@ -34,8 +34,8 @@ def plan_report(plan: Plan) -> Iterator[RenderableType]:
     if plan.alternatives:
         heading = "other fleets that can make every track, cheapest first"
         yield _section(heading, _options(plan.alternatives, plan))
-    notes = [*plan.notes, *([NOISE.format(model_set=plan.model_set)] if plan.is_noise else [])]
-    if notes:
+    expectation = audio_note(plan.model_set, is_noise=plan.is_noise)
+    if notes := [*plan.notes, *filter(None, [expectation])]:
         yield _section("notes", Text("\n".join(map(clean, notes)), style="yellow"))
 
 

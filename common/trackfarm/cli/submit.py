@@ -1,13 +1,13 @@
-"""`check` and `submit`: the whole catalog file is validated before anything is sent."""
+"""`submit`: the whole catalog file is validated before anything is sent."""
 
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trackfarm.cli.console import ExitCode, complain, print_json, say
+from trackfarm.cli.check import require_valid_catalog
+from trackfarm.cli.console import ExitCode, print_json, say
 from trackfarm.cli.session import (
     CatalogArgument,
     JsonOption,
@@ -18,7 +18,6 @@ from trackfarm.cli.session import (
 from trackfarm.text import clean, counted
 
 if TYPE_CHECKING:
-    from trackfarm.catalog import CatalogCheck
     from trackfarm.client import Client
     from trackfarm.protocol.operator import SubmitAnswer
     from trackfarm.sdk.submission import SubmitOptions
@@ -26,17 +25,6 @@ if TYPE_CHECKING:
 SUBMIT_RETRY_SECONDS = (
     10.0  # seconds; a retry may have to wait 5 s (Retry-After) for the first attempt
 )
-
-
-def check(catalog: CatalogArgument, as_json: JsonOption = False) -> None:
-    """Validate a catalog and report its size. Needs no farm."""
-    result = check_file(catalog)
-    if as_json:
-        print_json(check_document(result))
-    else:
-        print_check(catalog, result)
-    if result.problem_count:
-        raise typer.Exit(ExitCode.BAD_INPUT)
 
 
 def submit(
@@ -72,7 +60,7 @@ def submit(
         deadline=_moment(deadline),
         budget=_dollars(budget),
     )
-    require_valid_catalog(catalog)
+    require_valid_catalog(catalog, model_set, as_json=as_json)
     with farm_connection(retry_seconds=SUBMIT_RETRY_SECONDS) as farm:
         answer = submit_file(farm, catalog, options)
     if as_json:
@@ -83,62 +71,6 @@ def submit(
         from trackfarm.cli.watch import watch_job
 
         raise typer.Exit(watch_job(answer.job.id, as_json=as_json))
-
-
-def check_file(path: Path) -> "CatalogCheck":
-    """Return the check of the whole catalog, or of the part before it becomes unreadable."""
-    from trackfarm.catalog import CatalogCheck, CatalogError, check_catalog
-
-    try:
-        return check_catalog(path)
-    except CatalogError as error:
-        return CatalogCheck(
-            name=path.stem,
-            model_set=None,
-            problems=error.problems,
-            problem_count=error.count,
-            brief_count=0,
-            track_count=0,
-            audio_seconds=0.0,
-        )
-
-
-def require_valid_catalog(path: Path) -> None:
-    """End the command, with every mistake on stderr, unless the catalog is valid."""
-    result = check_file(path)
-    if result.problem_count:
-        print_check(path, result)
-        complain("nothing was sent")
-        raise typer.Exit(ExitCode.BAD_INPUT)
-
-
-def check_document(result: "CatalogCheck") -> dict[str, Any]:
-    """Return the check as JSON; each problem has its fields and its text."""
-    problems = [asdict(problem) | {"text": str(problem)} for problem in result.problems]
-    return {
-        "problem_count": result.problem_count,
-        "problems": problems,
-        "briefs": result.brief_count,
-        "tracks": result.track_count,
-        "audio_seconds": result.audio_seconds,
-    }
-
-
-def print_check(path: Path, result: "CatalogCheck") -> None:
-    from trackfarm.catalog.errors import grouped
-
-    if not result.problem_count:
-        say(
-            f"{path} is valid: {counted(result.brief_count, 'brief')},"
-            f" {counted(result.track_count, 'track')},"
-            f" {result.audio_seconds / 60:,.1f} min of audio"
-        )
-        return
-    for line in grouped(result.problems):
-        complain(clean(line))
-    left_out = result.problem_count - len(result.problems)
-    more = f", the first {len(result.problems):,} are above" if left_out else ""
-    complain(f"{counted(result.problem_count, 'mistake')} in {path}{more}")
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from trackfarm.job_text import attention, noise_warning, state_words, tier_words
+from trackfarm.job_text import attention, audio_note, state_words, tier_words
 from trackfarm.protocol.operator import InvitationInfo, JobInfo, WorkerInfo
 from trackfarm.text import clean, counted, one_line, rate_words, time_words
 
@@ -75,7 +75,7 @@ def job_card(job: JobInfo) -> Table:
             "spent": _spent(job),
             "submitted": f"{job.created_at.astimezone():%Y-%m-%d %H:%M:%S}",
             "notice": attention(job),
-            "note": noise_warning(job),
+            "note": audio_note(job.model_set, is_noise=job.is_noise),
         }
     )
 
@@ -91,7 +91,7 @@ def ending_card(job: JobInfo, failures: dict[str, int], files: str) -> Table:
             "rate": rate_words(job.tracks_per_hour),
             "failed": "\n".join([f"{job.tracks.failed:,}", *reasons]),
             "files": files,
-            "note": noise_warning(job),
+            "note": audio_note(job.model_set, is_noise=job.is_noise),
         }
     )
 

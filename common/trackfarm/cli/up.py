@@ -2,21 +2,17 @@
 
 import os
 import sys
-import threading
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, Self
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from trackfarm.cli.console import ExitCode, complain, err, print_json, say
-from trackfarm.cli.export import export_files, print_report
-from trackfarm.cli.session import JsonOption, command_error, exit_on_farm_errors
-from trackfarm.cli.submit import print_submission, require_valid_catalog, submit_file
-from trackfarm.cli.watch import WATCH_TIMEOUT, exit_code_of, print_ending, show_until_end
-from trackfarm.client import Client
-from trackfarm.settings import DEFAULT_PORT, FarmAddress, home_path
+from trackfarm.cli.catalog_run import CatalogRun
+from trackfarm.cli.console import ExitCode, err, print_json, say
+from trackfarm.cli.session import JsonOption, command_error
+from trackfarm.model_sets import DEFAULT_MODEL_SET
+from trackfarm.settings import DEFAULT_PORT, home_path
 from trackfarm.text import counted, time_words
 
 if TYPE_CHECKING:
@@ -25,7 +21,6 @@ if TYPE_CHECKING:
     from trackfarm.embedded.farm import FarmPlan, RunningFarm
     from trackfarm.embedded.signals import SignalFlags
 
-STOP_SECONDS = 3.0
 TICK_SECONDS = 0.1
 
 
@@ -38,7 +33,7 @@ def up(
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="Port of the scheduler; 0 for any free one.")
     ] = DEFAULT_PORT,
-    model_set: Annotated[str, typer.Option(help="Model set of the workers.")] = "tiny",
+    model_set: Annotated[str, typer.Option(help="Model set of the workers.")] = DEFAULT_MODEL_SET,
     submit: Annotated[
         Path | None,
         typer.Option(
@@ -78,83 +73,7 @@ def up(
     raise typer.Exit(_run_farm(plan, run, as_json=as_json))
 
 
-@dataclass(slots=True)
-class CatalogRun:
-    """Submit, watch and download of one catalog (`up --submit --export`).
-
-    It has its own thread, because only the main thread may start child processes.
-    """
-
-    catalog: Path
-    directory: Path
-    model_set: str
-    as_json: bool
-    _code: ExitCode | None = None
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-
-    @classmethod
-    def prepare(cls, catalog: Path, directory: Path, *, model_set: str, as_json: bool) -> Self:
-        """Create a run; end the command when the catalog has mistakes, before anything starts."""
-        require_valid_catalog(catalog)
-        return cls(catalog, directory, model_set, as_json)
-
-    def start(self, address: FarmAddress) -> None:
-        self._thread = threading.Thread(target=self._run, args=(address,), daemon=True)
-        self._thread.start()
-
-    @property
-    def done(self) -> bool:
-        return self._thread is not None and not self._thread.is_alive()
-
-    def finish(self) -> ExitCode:
-        """Stop the run if it has not ended; return its exit code, INTERRUPTED if it was stopped."""
-        assert self._thread is not None, "call start() first"
-        interrupted = not self.done
-        self._stop.set()
-        self._thread.join(STOP_SECONDS)
-        if interrupted:
-            err().print("interrupted; `trackfarm up` with the same home resumes the job")
-            return ExitCode.INTERRUPTED
-        return ExitCode.INCOMPLETE if self._code is None else self._code
-
-    def _run(self, address: FarmAddress) -> None:
-        from trackfarm.sdk.download import ExportStopped
-
-        try:
-            with (
-                exit_on_farm_errors(),
-                Client(address.url, address.api_key) as farm,
-                Client(
-                    address.url, address.api_key, retry_seconds=0, timeout=WATCH_TIMEOUT
-                ) as watcher,
-            ):
-                self._code = self._steps(farm, watcher)
-        except typer.Exit as exit_request:
-            self._code = ExitCode(exit_request.exit_code)
-        except ExportStopped:
-            self._code = ExitCode.INTERRUPTED
-        except Exception as error:
-            complain(f"{type(error).__name__}: {error}")
-            raise
-
-    def _steps(self, farm: Client, watcher: Client) -> ExitCode:
-        from trackfarm.sdk.submission import SubmitOptions
-
-        answer = submit_file(farm, self.catalog, SubmitOptions(model_set=self.model_set))
-        if not self.as_json:
-            print_submission(answer)
-        job = show_until_end(watcher, answer.job.id, as_json=self.as_json, wait=self._stop.wait)
-        if job is None or not job.state.ended:
-            return ExitCode.INTERRUPTED
-        report = export_files(farm, job, self.directory, is_stopped=self._stop.is_set)
-        print_report(job, report, as_json=self.as_json)
-        if not self.as_json:
-            print_ending(farm, job, str(self.directory))
-        return ExitCode.INCOMPLETE if report.failed else exit_code_of(job)
-
-
-def _run_farm(plan: "FarmPlan", run: "CatalogRun | None", *, as_json: bool) -> ExitCode:
+def _run_farm(plan: "FarmPlan", run: CatalogRun | None, *, as_json: bool) -> ExitCode:
     from trackfarm.client import FarmError
     from trackfarm.embedded.broker import NoBroker
     from trackfarm.embedded.farm import PortTaken, embedded_farm
@@ -186,7 +105,7 @@ def _run_farm(plan: "FarmPlan", run: "CatalogRun | None", *, as_json: bool) -> E
 def _serve(
     farm: "RunningFarm",
     plan: "FarmPlan",
-    run: "CatalogRun | None",
+    run: CatalogRun | None,
     signals: "SignalFlags",
     *,
     as_json: bool,

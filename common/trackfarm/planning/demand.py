@@ -10,19 +10,11 @@ from functools import cached_property
 from trackfarm.catalog import Brief, Catalog, CatalogError, CatalogProblem
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import ModelSet
+from trackfarm.planning.brief_notes import BriefNotes
+from trackfarm.planning.model_set_check import ModelSetCheck, min_vram_of
 from trackfarm.planning.models import ShapeCount
-from trackfarm.tiers import smallest_tier_for
 
 MAX_MISFITS = 1_000
-
-
-class BriefProblem(Exception):
-    """No worker of the model set could make the brief."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(field, message)
-        self.field = field
-        self.message = message
 
 
 @dataclass(frozen=True)
@@ -94,24 +86,25 @@ class ShapeCounter:
         ]
 
 
-def read_shapes(catalog: Catalog, model_set: ModelSet) -> list[ShapeCount]:
-    """Return the tracks of a catalog by shape.
+def read_shapes(
+    catalog: Catalog, model_set: ModelSet, notes: BriefNotes | None = None
+) -> list[ShapeCount]:
+    """Return the tracks of a catalog by shape; `notes` are taken on the way.
 
     Raises `CatalogError` at the first invalid row, or with the first thousand briefs that no worker
     of `model_set` could make.
     """
     counter = ShapeCounter(model_set)
+    check = ModelSetCheck(model_set, str(catalog.path), notes or BriefNotes(model_set.name))
     misfits: list[CatalogProblem] = []
     for row in catalog.rows():
         if not isinstance(row.outcome, Brief):
             raise CatalogError(row.outcome)
-        try:
-            check_for_model_set(row.outcome, model_set)
+        misfits += check.inspect(row.number, row.outcome)
+        if len(misfits) == MAX_MISFITS:
+            break
+        if not misfits:
             counter.add(row.outcome)
-        except BriefProblem as problem:
-            misfits.append(_placed(problem, str(catalog.path), row.number))
-            if len(misfits) == MAX_MISFITS:
-                break
     if misfits:
         raise CatalogError(misfits)
     return counter.shapes()
@@ -129,51 +122,9 @@ def demand_of(shapes: Iterable[ShapeCount]) -> PlanDemand:
     )
 
 
-def check_for_model_set(brief: Brief, model_set: ModelSet) -> None:
-    """Raise BriefProblem if no worker of `model_set` could make the brief."""
-    if brief.task_type not in model_set.tasks:
-        tasks = ", ".join(sorted(model_set.tasks))
-        raise BriefProblem("task_type", f"{model_set.name} supports only {tasks}; change the task")
-    for name, steps in (
-        ("inference_steps", brief.inference_steps or 0),
-        ("timesteps", len(brief.timesteps)),
-    ):
-        if steps > model_set.max_steps:
-            most = f"{model_set.name} takes at most {model_set.max_steps} steps; use fewer"
-            raise BriefProblem(name, most)
-    if not model_set.cfg and (option := _guidance_option(brief)):
-        raise BriefProblem(option, f"{model_set.name} has no guidance to change; remove it")
-    min_vram_of(brief, model_set)
-
-
-def min_vram_of(brief: Brief, model_set: ModelSet) -> int:
-    """Return the smallest tier that can make the track, in nominal GB. Raises BriefProblem."""
-    tier = smallest_tier_for(
-        brief.duration, min_vram=model_set.min_vram, limited=not model_set.is_built_in
-    )
-    if tier is None:
-        limit = f"no VRAM tier makes {brief.duration:g} s with {model_set.name}"
-        raise BriefProblem("duration", f"{limit}; ask for a shorter track or another model set")
-    return tier.vram
-
-
 def effort_of(brief: Brief, model_set: ModelSet) -> tuple[int, bool]:
     """Return the denoising steps, and whether each needs a second pass for guidance."""
     guidance = brief.guidance_scale or model_set.default_guidance
     steps = len(brief.timesteps) or brief.inference_steps or model_set.default_steps
     passes = 2 if brief.sampler_mode == "heun" else 1
     return steps * passes, model_set.cfg and guidance > 1
-
-
-def _guidance_option(brief: Brief) -> str | None:
-    """Return a field that changes guidance, if the brief has one."""
-    if brief.use_adg:
-        return "use_adg"
-    if brief.cfg_interval_start > 0:
-        return "cfg_interval_start"
-    return "cfg_interval_end" if brief.cfg_interval_end < 1 else None
-
-
-def _placed(problem: BriefProblem, file: str, row: int) -> CatalogProblem:
-    wrong, _, remedy = problem.message.partition("; ")
-    return CatalogProblem(file, row, problem.field, wrong, remedy)

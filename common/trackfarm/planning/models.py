@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -184,3 +185,6 @@ class Plan(_PlanModel):
     def is_feasible(self) -> bool:
         """True if every track can be made, within the limits if there are any."""
         return not self.unfit and (self.verdict is None or self.verdict.kept)
+
+    def with_notes(self, notes: Sequence[str]) -> Self:
+        return self.model_copy(update={"notes": [*self.notes, *notes]})

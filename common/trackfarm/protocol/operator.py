@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, Field, computed_field
 
+from trackfarm.model_sets import DEFAULT_MODEL_SET
 from trackfarm.protocol.base import AnswerModel, RequestModel
 from trackfarm.protocol.limits import MAX_INVITATION_SECONDS, SOURCE_BYTES
 
@@ -67,7 +68,7 @@ class JobHeader(RequestModel):
     catalog: Annotated[str, AfterValidator(_shown)] = Field(
         min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"
     )
-    model_set: str = "tiny"
+    model_set: str = DEFAULT_MODEL_SET
     priority: int = Field(default=0, ge=-100, le=100)
     lane: Literal["batch", "interactive"] = "batch"
     deadline: AwareDatetime | None = None
@@ -165,8 +166,11 @@ class TrackInfo(AnswerModel):
     key: str
     ordinal: int
     name: str
+    title: str
     state: TrackState
     prompt: str
+    bpm: int | None
+    key_scale: str | None
     duration: float
     audio_format: str
     tags: dict[str, str]

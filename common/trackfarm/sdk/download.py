@@ -1,37 +1,26 @@
-"""Download of a job's finished tracks into a directory, with a manifest and a playlist.
+"""Download of a job's finished tracks into a directory, with files that list them.
 
 A file appears complete and with the right digest, or not at all; files already there are skipped.
 """
 
-import csv
 import hashlib
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from trackfarm.atomic_file import atomic_path
 from trackfarm.client.calls import STEPS
 from trackfarm.client.errors import DownloadFailed
 from trackfarm.client.sansio import Gather, Pause, RunInThread, Save, Steps
-from trackfarm.listings import (
-    COLUMNS,
-    PLAYLIST_HEAD,
-    job_file,
-    ordinal_width,
-    playlist_entry,
-    row,
-    track_file,
-)
+from trackfarm.listings import ordinal_width, track_file
 from trackfarm.protocol.operator import ArtifactInfo, JobInfo, TrackInfo, TrackState
+from trackfarm.sdk.listing_files import ListingFiles
 
 ATTEMPTS = 4
 FIRST_PAUSE = 0.2  # seconds; doubled after each failed attempt
-MANIFEST = "manifest.csv"
 OWNER = ".trackfarm-export"
 PARALLEL_DOWNLOADS = 8  # parallel downloads
 PAGE_TRACKS = 200  # tracks; small enough that a page's signed URLs do not expire meanwhile
@@ -45,6 +34,7 @@ class ExportReport:
     directory: str
     manifest: str
     playlist: str
+    listen: str
     fetched: int = 0
     kept: int = 0
     fetched_bytes: int = 0
@@ -73,7 +63,7 @@ def export(
     progress: Callable[[int], None] = lambda files: None,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Steps[ExportReport]:
-    """Download every finished track of the job, eight at a time; write manifest and playlist.
+    """Download every finished track of the job, eight at a time; write manifest, playlist and page.
 
     `progress` is called with the number of tracks handled so far, from any thread.
 
@@ -93,12 +83,13 @@ def export(
         progress(next(numbers))
         return result
 
-    with Manifest(directory, job) as listing:
+    with ListingFiles(directory, job) as listing:
         report = ExportReport(
             job=job.id,
             directory=str(directory),
             manifest=str(listing.manifest),
             playlist=str(listing.playlist),
+            listen=str(listing.listen),
         )
         after: int | None = 0
         while after is not None:
@@ -164,42 +155,6 @@ def claim_directory(directory: Path, job: JobInfo) -> None:
     note.write_text(job.catalog + "\n", "utf-8")
 
 
-class Manifest:
-    """Writer of manifest and playlist; a context manager that moves them into place on success."""
-
-    def __init__(self, directory: Path, job: JobInfo) -> None:
-        self.manifest = directory / MANIFEST
-        self.playlist = directory / job_file(job.id, job.catalog, ".m3u")
-        self._job = job
-        self._files = ExitStack()
-
-    def __enter__(self) -> Self:
-        with ExitStack() as opening:
-            table, songs = (
-                opening.enter_context(atomic_path(path)) for path in (self.manifest, self.playlist)
-            )
-            self._table = opening.enter_context(table.open("w", encoding="utf-8", newline=""))
-            self._songs = opening.enter_context(songs.open("w", encoding="utf-8"))
-            self._files = opening.pop_all()
-        self._writer = csv.DictWriter(self._table, COLUMNS)
-        self._writer.writeheader()
-        self._songs.write(PLAYLIST_HEAD)
-        return self
-
-    def add(self, track: TrackInfo, file: str) -> None:
-        assert track.artifact is not None, "only finished tracks are listed"
-        self._writer.writerow(row(track, file, self._job.id))
-        self._songs.write(playlist_entry(track, file))
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._files.__exit__(kind, error, trace)
-
-
 def _fetch_once(track: TrackInfo, path: Path) -> Steps[None]:
     if not track.url or track.artifact is None:
         raise DownloadFailed("the farm returned no URL for the file")
@@ -232,7 +187,7 @@ def _download(job: JobInfo, track: TrackInfo, path: Path) -> Steps[_Result]:
         return _Result(track, path.name, failure=str(error))
 
 
-def _note(report: ExportReport, listing: Manifest, result: _Result) -> None:
+def _note(report: ExportReport, listing: ListingFiles, result: _Result) -> None:
     if result.failure:
         report.failed[result.file] = result.failure
         return

@@ -17,7 +17,7 @@ from trackfarm.protocol import operator as operator_api
 from trackfarm.protocol.operator import FarmModelSet, FarmStatus
 from trackfarm.sdk import submission
 from trackfarm.sdk.job import Job
-from trackfarm.sdk.submission import DEFAULT_MODEL_SET, SubmitOptions
+from trackfarm.sdk.submission import SubmitOptions
 from trackfarm.settings import ClientSettingsError, FarmAddress, find_farm
 
 if TYPE_CHECKING:
@@ -46,16 +46,19 @@ class FarmMethods(HasDriver[Mode]):
 
         Nothing is stored. Raises `CatalogError` and `UnknownModelSet` too.
         """
+        from trackfarm.model_sets import DEFAULT_MODEL_SET
         from trackfarm.model_sets import model_set as known_model_set
-        from trackfarm.planning import PlanLimits, PlanRequest, read_shapes
+        from trackfarm.planning import BriefNotes, PlanLimits, PlanRequest, read_shapes
 
         opened_catalog = yield RunInThread(partial(_open, catalog))
         kind = known_model_set(model_set or opened_catalog.model_set or DEFAULT_MODEL_SET)
-        tracks = yield RunInThread(partial(read_shapes, opened_catalog, kind))
+        notes = BriefNotes(kind.name)
+        tracks = yield RunInThread(partial(read_shapes, opened_catalog, kind, notes))
         seconds = None if deadline is None else deadline.total_seconds()
         limits = PlanLimits(deadline_seconds=seconds, budget=budget)
         request = PlanRequest(model_set=kind.name, tracks=tracks, limits=limits)
-        return (yield from STEPS.plan(request))
+        plan = yield from STEPS.plan(request)
+        return plan.with_notes(notes.texts())
 
     @call
     def submit(

@@ -107,7 +107,8 @@ class Job(HasDriver[Mode]):
     def download(
         self, folder: str | Path, *, progress: Callable[[int], None] = lambda files: None
     ) -> Steps[ExportReport]:
-        """Download all finished tracks to `folder`, with manifest.csv and a playlist.
+        """Download all finished tracks to `folder`, with manifest.csv, a playlist and
+        listen.html.
 
         Eight files are downloaded at a time; files already there with the right digest are skipped.
         `progress` is called with the number of tracks handled. Failed downloads are in the report's

@@ -11,9 +11,9 @@ from trackfarm.catalog import Brief, Catalog, CatalogError
 from trackfarm.catalog.source_refs import is_local, local_file
 from trackfarm.client.calls import STEPS
 from trackfarm.client.sansio import Gather, RunInThread, Steps
+from trackfarm.model_sets import DEFAULT_MODEL_SET
 from trackfarm.protocol.operator import JobHeader, SubmitAnswer
 
-DEFAULT_MODEL_SET = "tiny"
 UPLOADS_AT_ONCE = 4
 
 
@@ -62,14 +62,14 @@ def local_files(catalog: Catalog) -> list[Path]:
     Raises `CatalogError` with the first thousand mistakes of the catalog.
     """
     files: set[Path] = set()
-    catalog.check(partial(_add_files, files, catalog.path)).require()
+
+    def note_files(_row: int, brief: Brief) -> tuple[()]:
+        sources = [reference for _, reference in brief.sources() if is_local(reference)]
+        files.update(local_file(reference, catalog.path) for reference in sources)
+        return ()
+
+    catalog.check(note_files).require()
     return sorted(files)
-
-
-def _add_files(files: set[Path], catalog: Path, brief: Brief) -> None:
-    files.update(
-        local_file(reference, catalog) for _, reference in brief.sources() if is_local(reference)
-    )
 
 
 def briefs_of(catalog: Catalog) -> Iterator[Brief]:

@@ -10,6 +10,7 @@ import typer
 from trackfarm.cli.console import ExitCode, complain, err, out, print_json, say
 from trackfarm.cli.session import JsonOption, command_error
 from trackfarm.embedded.signals import SignalFlags
+from trackfarm.model_sets import DEFAULT_MODEL_SET
 from trackfarm.settings import ClientSettingsError
 from trackfarm.text import clean, counted
 from trackfarm_fleet.app import known_prices, open_providers
@@ -113,7 +114,9 @@ def up(
     machines: Annotated[
         int, typer.Option("--machines", "-n", min=1, help="Number of machines.")
     ] = 1,
-    model_set: Annotated[str, typer.Option(help="Model set that the workers load.")] = "tiny",
+    model_set: Annotated[
+        str, typer.Option(help="Model set that the workers load.")
+    ] = DEFAULT_MODEL_SET,
     provider: ProviderOption = None,
     gpu: GpuOption = None,
     interruptible: InterruptibleOption = False,

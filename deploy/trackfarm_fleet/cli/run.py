@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
+from trackfarm.cli.check import require_valid_catalog
 from trackfarm.cli.console import ExitCode, complain, err, out, print_json, say
 from trackfarm.cli.plan import parse_limits, read_demand
 from trackfarm.cli.session import CatalogArgument, JsonOption
-from trackfarm.cli.submit import print_submission, require_valid_catalog, submit_file
+from trackfarm.cli.submit import print_submission, submit_file
 from trackfarm.cli.watch import exit_code_of, show_until_end
 from trackfarm.embedded.signals import SignalFlags
 from trackfarm.job_text import attention, state_words
@@ -74,8 +75,8 @@ def run(
     Ctrl-C returns the machines and leaves the job; a second one leaves the machines running, too.
     """
     limits = parse_limits(deadline, budget)
-    require_valid_catalog(catalog)
-    kind, shapes = read_demand(catalog, model_set)
+    require_valid_catalog(catalog, model_set, as_json=as_json)
+    kind, shapes, _ = read_demand(catalog, model_set)
     settings = fleet_settings(
         provider=provider,
         gpu=gpu,

@@ -78,7 +78,7 @@ def translate(
     except ValidationError as error:
         return faults + brief_problems(error)
     except BriefProblem as problem:
-        return [*faults, FieldProblem(problem.field, problem.message, "change it")]
+        return [*faults, FieldProblem(problem.field, problem.wrong, problem.remedy)]
     return faults or Translated(brief, ignored)
 
 

@@ -80,11 +80,15 @@ def _work(pool: WorkerPool, name: str, tracks: int, shape: TrackShape) -> float 
 def default_model(chosen: str, served: Sequence[str]) -> str:
     """Return the model set of a call that names none (pure).
 
-    It is the operator's choice, else the first that a live worker serves (one that makes noise only
-    if there is no other), else ACE-Step's own default.
+    It is the operator's choice, else the first that a live worker serves (a built-in one only if
+    there is no other, and noise last), else ACE-Step's own default.
     """
-    music = [name for name in served if not model_set(name).is_noise]
-    return chosen or next(iter([*music, *served]), FALLBACK)
+
+    def rank(name: str) -> tuple[bool, bool]:
+        row = model_set(name)
+        return row.is_noise, row.is_built_in
+
+    return chosen or min(served, key=rank, default=FALLBACK)
 
 
 class QueueWatch:

@@ -16,7 +16,8 @@ from sqlmodel import Session, col
 from trackfarm.catalog import Brief
 from trackfarm.identity import new_id, track_key
 from trackfarm.model_sets import ModelSet
-from trackfarm.planning.demand import effort_of, min_vram_of
+from trackfarm.planning.demand import effort_of
+from trackfarm.planning.model_set_check import min_vram_of
 from trackfarm.protocol.operator import JobHeader, JobState, TrackState
 from trackfarm_scheduler.db import events, shared_tracks, track_list, uploads
 from trackfarm_scheduler.db.events import JournalEvent

@@ -59,13 +59,17 @@ def view(
     link: JobTrackRow, track: TrackRow, artifact: ArtifactRow | None, attempts: int, url: str | None
 ) -> operator_api.TrackInfo:
     assert track.id is not None
+    brief = json.loads(track.brief)
     return operator_api.TrackInfo(
         id=track.id,
         key=track.key,
         ordinal=link.ordinal,
         name=link.name,
+        title=brief.get("title") or "",
         state=TrackState(track.state),
-        prompt=json.loads(track.brief)["prompt"],
+        prompt=brief["prompt"],
+        bpm=brief.get("bpm"),
+        key_scale=brief.get("key_scale"),
         duration=track.duration,
         audio_format=track.audio_format,
         tags=json.loads(link.tags),

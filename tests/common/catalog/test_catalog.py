@@ -20,7 +20,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(
     ("name", "briefs", "tracks", "seconds"),
-    [("hotel.yaml", 24, 24, 420), ("shop.csv", 4, 7, 255), ("spa.jsonl", 3, 4, 120)],
+    [("hotel.yaml", 24, 24, 528), ("shop.csv", 4, 7, 255), ("spa.jsonl", 3, 4, 120)],
 )
 def test_catalog_examples_are_valid(name: str, briefs: int, tracks: int, seconds: float) -> None:
     check = check_catalog(EXAMPLES / name)
@@ -31,8 +31,8 @@ def test_catalog_examples_are_valid(name: str, briefs: int, tracks: int, seconds
 def test_catalog_of_the_demo_is_quick_and_varied() -> None:
     catalog = open_catalog(EXAMPLES / "hotel.yaml")
     briefs = [row.outcome for row in catalog.rows() if isinstance(row.outcome, Brief)]
-    assert catalog.model_set == "tiny"
-    assert all(10 <= brief.duration <= 20 for brief in briefs)
+    assert catalog.model_set == "demo"
+    assert all(20 <= brief.duration <= 30 for brief in briefs)
     assert (
         len({brief.canonical() for brief in briefs}) == len({brief.name for brief in briefs}) == 24
     )

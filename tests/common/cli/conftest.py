@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.common.cli.catalog_files import GOOD
 from tests.common.cli.command_line import Trackfarm, run
 from tests.common.fake_farm.server import API_KEY
 from tests.common.fake_farm.state import FarmState
@@ -26,3 +27,17 @@ def trackfarm(farm: FarmState, no_farm: None, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("TRACKFARM_URL", farm.url)
     monkeypatch.setenv("TRACKFARM_API_KEY", API_KEY)
     return run
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Path:
+    path = tmp_path / "hotel.csv"
+    path.write_text(GOOD)
+    return path
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    path = tmp_path / "broken.csv"
+    path.write_text("prompt,duration\n" + "piano,5\n" * 1_200)
+    return path

@@ -9,7 +9,7 @@ import pytest
 from tests.common.cli.command_line import Trackfarm
 from tests.common.fake_farm.state import FarmState, make_job
 from trackfarm.protocol.operator import JobState, TrackCounts
-from trackfarm.sdk.download import MANIFEST
+from trackfarm.sdk.listing_files import MANIFEST
 
 CONTENTS = [f"audio {n}".encode() * 1_000 for n in range(12)]
 
@@ -31,6 +31,9 @@ def test_export_writes_files_manifest_and_playlist(target: Path, trackfarm: Trac
     assert json.loads(rows[3]["tags"]) == {"zone": "lobby"}
     songs = (target / "hotel.m3u").read_text().splitlines()
     assert songs[:3] == ["#EXTM3U", "#EXTINF:10,lobby 1", "00001-lobby 1.wav"]
+    page = (target / "listen.html").read_text("utf-8")
+    assert page.count("<audio controls") == len(CONTENTS)
+    assert f"players {target}/listen.html" in result.stdout
     assert not list(target.glob("*.part")) + list(target.glob(".*.part"))
 
 

@@ -123,6 +123,22 @@ def test_plan_refuses_tracks_that_the_model_set_cannot_make(tmp_path: Path) -> N
     assert f"{file}:2: inference_steps: acestep-v15-turbo takes at most 20" in result.stderr
 
 
+def test_plan_for_demo_says_what_it_is_and_what_it_leaves_out(tmp_path: Path) -> None:
+    file = write_catalog(tmp_path, "calm jazz,60,1\ngamelan at dawn,60,1\n")
+    result = run(file, "--model-set", "demo", "--fleet", "2x cpu", "--json")
+    assert result.exit_code == 0, result.output
+    plan = Plan.model_validate_json(result.stdout)
+    assert (
+        "demo plays pop for a prompt that names none of its genres: 1 brief (row 3)" in plan.notes
+    )
+    report = run(file, "--model-set", "demo", "--fleet", "2x cpu").stdout
+    assert "1 brief (row 3)" in report
+    assert "`demo` is a 5 MB toy" in report
+    assert "demo" not in "".join(
+        Plan.model_validate_json(run(file, *TURBO, "--fleet", "H200", "--json").stdout).notes
+    )
+
+
 def test_plan_uses_own_prices(
     catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +159,8 @@ def test_plan_without_a_fleet_and_a_farm_says_how_to_continue(catalog: Path) -> 
 
 
 def test_plan_warns_of_noise(tmp_path: Path) -> None:
-    result = run(write_catalog(tmp_path, "calm piano,30,10\n"), "--fleet", "2x cpu")
+    file = write_catalog(tmp_path, "calm piano,30,10\n")
+    result = run(file, "--model-set", "tiny", "--fleet", "2x cpu")
     assert result.exit_code == 0
     assert "noise" in result.stdout
     assert "these are your own machines" in result.stdout

@@ -8,6 +8,7 @@ import pytest
 from tests.common.cli.command_line import Trackfarm, run
 from tests.common.fake_farm.state import FarmState
 
+TINY = ("--model-set", "tiny")  # it makes covers
 HEAD = "prompt,duration,task_type,src_audio,reference_audio\n"
 
 
@@ -35,7 +36,7 @@ def test_submit_uploads_missing_sources_and_names_them_by_content(
     trackfarm: Trackfarm, farm: FarmState, catalog: Path
 ) -> None:
     farm.uploads[named(b"two").removeprefix("upload:")] = b"two"
-    result = trackfarm("submit", catalog)
+    result = trackfarm("submit", catalog, *TINY)
     assert result.exit_code == 0, result.stderr
     assert sorted(farm.uploads.values()) == [b"one", b"two"]
     ((_, briefs),) = farm.submissions
@@ -55,7 +56,7 @@ def test_submit_gives_equal_content_the_same_name(
         folder.mkdir()
         (folder / f"{name}.wav").write_bytes(b"music")
         (folder / "covers.csv").write_text(f"{HEAD}a,30,cover,{name}.wav,\n")
-        assert trackfarm("submit", folder / "covers.csv").exit_code == 0
+        assert trackfarm("submit", folder / "covers.csv", *TINY).exit_code == 0
     (_, (first,)), (_, (second,)) = farm.submissions
     assert first.canonical() == second.canonical()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from trackfarm import Catalog, CatalogError
+from trackfarm.model_sets import DEFAULT_MODEL_SET
 from trackfarm.sdk.submission import (
     CatalogBriefs,
     SubmitOptions,
@@ -33,8 +34,10 @@ def test_header_of_prefers_options_to_the_catalogs_values(tmp_path: Path) -> Non
     assert (header.deadline, header.budget) == (deadline, 2)
 
 
-def test_header_of_without_any_model_set_is_for_tiny(tmp_path: Path) -> None:
-    assert header_of(catalog_of(tmp_path, "object:a"), SubmitOptions()).model_set == "tiny"
+def test_header_of_without_any_model_set_is_for_the_default_one(tmp_path: Path) -> None:
+    assert (
+        header_of(catalog_of(tmp_path, "object:a"), SubmitOptions()).model_set == DEFAULT_MODEL_SET
+    )
 
 
 def test_header_of_refuses_invalid_options(tmp_path: Path) -> None:

@@ -63,12 +63,13 @@ class Operator:
             "TRACKFARM_API_KEY": API_KEY,
             "TRACKFARM_FLEET_RUNPOD_URL": url,
         }
-        self.catalog = folder / "spa.csv"
+        self.catalog = folder / "spa.jsonl"
         self.write_catalog(TRACKS)
 
     def write_catalog(self, tracks: int) -> None:
-        rows = "".join(f"piano {n},10\n" for n in range(tracks))
-        self.catalog.write_text(f"prompt,duration\n{rows}")
+        header = {"catalog": "spa", "model_set": "tiny"}
+        briefs = [{"prompt": f"piano {n}", "duration": 10} for n in range(tracks)]
+        self.catalog.write_text("".join(f"{json.dumps(line)}\n" for line in [header, *briefs]))
 
     def run_command(self, *words: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-P", "-m", "trackfarm.cli", *words]
@@ -143,7 +144,7 @@ def test_run_interrupted_returns_the_machines_and_keeps_the_job(operator: Operat
 
 @pytest.mark.soak
 def test_fleet_up_rents_machines_and_down_returns_them(operator: Operator) -> None:
-    (rented,) = operator.run_for_json("fleet", "up", "--yes")
+    (rented,) = operator.run_for_json("fleet", "up", "--yes", "--model-set", "tiny")
     assert rented["status"]["state"] == "joined"
     (machine,) = operator.account.running()
     stray = operator.account.rent(

@@ -158,6 +158,15 @@ def test_translate_refuses_unsupported_parameters_by_name(
     assert field in wrong(**given)
 
 
+def test_translate_refuses_tasks_that_the_model_set_cannot_do() -> None:
+    cover = {"task_type": "cover", "src_audio_path": "https://x.org/a.mp3"}
+    (fault,) = outcome(model_set("demo"), 30, **cover)
+    assert str(fault) == (
+        "task_type: demo cannot do cover, only repaint, text2music;"
+        " change the task or the model set"
+    )
+
+
 def test_translate_accepts_idle_language_model_settings() -> None:
     made = brief(
         thinking=False,

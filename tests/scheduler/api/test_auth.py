@@ -32,7 +32,7 @@ CALLS: dict[str, tuple[Scope, Ask]] = {
 
 def submitted(api: ApiFixture, key: str, number: int, catalog: str = "spa") -> httpx.Response:
     lines = [brief.model_dump_json(exclude_defaults=True) for brief in briefs(number)]
-    return api.send_lines([f'{{"catalog":"{catalog}"}}', *lines], key=key)
+    return api.send_lines([f'{{"catalog":"{catalog}","model_set":"tiny"}}', *lines], key=key)
 
 
 @pytest.mark.parametrize("scope", list(Scope))

@@ -180,24 +180,6 @@ def test_draining_a_rental_lets_its_worker_finish_and_leave(
     assert fleet.state().workers[0].state == "gone"
 
 
-def test_draining_a_worker_leaves_the_others(api: ApiFixture) -> None:
-    credentials = api.register_worker()
-    api.post_as_worker("heartbeat", credentials["token"])
-    assert api.post(f"workers/{credentials['worker_id']}/drain").json()["state"] == "draining"
-    (command,) = api.post_as_worker("heartbeat", credentials["token"]).json()["commands"]
-    assert command["kind"] == "drain"
-    again = api.post(f"workers/{credentials['worker_id']}/drain")
-    assert again.json()["state"] == "draining"
-    problem(api.post("workers/worker_nobody/drain"), 404)
-
-
-def test_worker_that_cannot_drain_is_not_said_to(api: ApiFixture) -> None:
-    joining = api.register_worker()["worker_id"]
-    answer = api.post(f"workers/{joining}/drain")
-    assert problem(answer, 409)["detail"].startswith(f"{joining} is joining and cannot drain")
-    assert api.farm.worker(joining).state == "joining"
-
-
 def test_state_has_demand_deadlines_and_budgets(api: ApiFixture, fleet: FleetCaller) -> None:
     farm, intent = api.farm, fleet.new_intent()
     worker = farm.worker(register(api, intent.token, "left")["worker_id"])

@@ -18,7 +18,7 @@ from trackfarm_scheduler.db.tables_access import ApiKeyRow
 
 def submitted(api: ApiFixture, key: str, number: int, catalog: str = "spa") -> httpx.Response:
     lines = [brief.model_dump_json(exclude_defaults=True) for brief in briefs(number)]
-    return api.send_lines([f'{{"catalog":"{catalog}"}}', *lines], key=key)
+    return api.send_lines([f'{{"catalog":"{catalog}","model_set":"tiny"}}', *lines], key=key)
 
 
 def audited(api: ApiFixture, **params: Any) -> list[AuditEntry]:

@@ -61,7 +61,8 @@ def test_queue_positions_and_times() -> None:
     [
         ("", [], FALLBACK),
         ("", ["tiny"], "tiny"),
-        ("", ["tiny", "acestep-v15-sft"], "acestep-v15-sft"),
+        ("", ["tiny", "demo"], "demo"),
+        ("", ["tiny", "demo", "acestep-v15-sft", "acestep-v15-base"], "acestep-v15-sft"),
         ("acestep-v15-base", ["tiny"], "acestep-v15-base"),
     ],
 )

@@ -17,7 +17,7 @@ from trackfarm_scheduler.api.submissions import MAX_ERRORS, MAX_LINE_BYTES
 from trackfarm_scheduler.db.tables import JobRow, JobTrackRow, TrackRow
 from trackfarm_scheduler.loops.orphan_cleaner import STALE_UPLOAD_SECONDS
 
-HEADER = '{"catalog":"spa"}'
+HEADER = '{"catalog":"spa","model_set":"tiny"}'
 GOOD = '{"prompt":"calm","duration":60}'
 
 
@@ -101,6 +101,15 @@ def test_submission_names_every_mistake_with_its_row(api: ApiFixture) -> None:
     assert [error["field"] for error in body["errors"]][1:4] == ["duration", "duration", "surprise"]
     assert all(error["message"] for error in body["errors"])
     assert "6 mistakes in 8 briefs" in body["detail"]
+    assert nothing_stored(api)
+
+
+def test_submission_refuses_tasks_that_the_model_set_cannot_do(api: ApiFixture) -> None:
+    cover = '{"prompt":"x","duration":60,"task_type":"cover","src_audio":"https://x.org/a.mp3"}'
+    header = '{"catalog":"spa","model_set":"demo"}'
+    (error,) = problem(api.send_lines([header, cover]), 422)["errors"]
+    assert (error["row"], error["field"]) == (1, "task_type")
+    assert error["message"].startswith("demo cannot do cover, only repaint, text2music; change")
     assert nothing_stored(api)
 
 

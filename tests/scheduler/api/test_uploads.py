@@ -16,7 +16,7 @@ from trackfarm_scheduler.db.tables import JobRow
 SONG = b"a song"
 SHA256 = hashlib.sha256(SONG).hexdigest()
 KEY = f"uploads/operator/{SHA256[:2]}/{SHA256}"
-HEADER = json.dumps({"catalog": "covers"})
+HEADER = json.dumps({"catalog": "covers", "model_set": "tiny"})
 
 
 def announce(api: ApiFixture, **changes: Any) -> Any:

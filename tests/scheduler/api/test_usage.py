@@ -9,7 +9,9 @@ from tests.scheduler.farm_fixture import briefs, failure
 def test_usage_is_counted_by_key_and_hour(api: ApiFixture) -> None:
     shop = create_key(api, "shop")
     lines = [b.model_dump_json(exclude_defaults=True) for b in briefs(3)]
-    job_id = api.send_lines(['{"catalog":"spa"}', *lines], key=shop.secret).json()["job"]["id"]
+    job_id = api.send_lines(
+        ['{"catalog":"spa","model_set":"tiny"}', *lines], key=shop.secret
+    ).json()["job"]["id"]
     worker = api.farm.join(price_per_hour=3.6)
     offer = api.farm.lease(worker, job_id)
     first, second, third = api.farm.track_ids(job_id)

@@ -104,3 +104,21 @@ def test_workers_are_invited_and_removed_by_operators_only(api: ApiFixture, key:
 def test_invitation_refuses_malformed_requests(api: ApiFixture, wishes: dict[str, Any]) -> None:
     answer = api.http.post("/api/v1/workers/invitations", json=wishes, headers=BEARER)
     problem(answer, 422)
+
+
+def test_draining_a_worker_leaves_the_others(api: ApiFixture) -> None:
+    credentials = api.register_worker()
+    api.post_as_worker("heartbeat", credentials["token"])
+    assert api.post(f"workers/{credentials['worker_id']}/drain").json()["state"] == "draining"
+    (command,) = api.post_as_worker("heartbeat", credentials["token"]).json()["commands"]
+    assert command["kind"] == "drain"
+    again = api.post(f"workers/{credentials['worker_id']}/drain")
+    assert again.json()["state"] == "draining"
+    problem(api.post("workers/worker_nobody/drain"), 404)
+
+
+def test_worker_that_cannot_drain_is_not_said_to(api: ApiFixture) -> None:
+    joining = api.register_worker()["worker_id"]
+    answer = api.post(f"workers/{joining}/drain")
+    assert problem(answer, 409)["detail"].startswith(f"{joining} is joining and cannot drain")
+    assert api.farm.worker(joining).state == "joining"

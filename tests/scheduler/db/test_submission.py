@@ -1,13 +1,11 @@
 """Submissions: new tracks, shared tracks, and interrupted uploads."""
 
-from typing import Any
-
 import pytest
 
 from tests.scheduler.farm_fixture import FarmFixture, briefs
 from trackfarm.catalog import Brief
 from trackfarm.model_sets import model_set
-from trackfarm.planning.demand import BriefProblem, check_for_model_set, effort_of
+from trackfarm.planning.demand import effort_of
 from trackfarm.protocol.operator import JobState, TrackState
 from trackfarm_scheduler.db import jobs, workers
 from trackfarm_scheduler.db import submission as submission_db
@@ -190,26 +188,6 @@ def test_steps_and_guidance_follow_brief_and_model_set() -> None:
     assert effort_of(guided, turbo) == (20, False)
     assert effort_of(plain, sft) == (sft.default_steps, sft.default_guidance > 1)
     assert effort_of(guided, sft) == (20, True)
-
-
-@pytest.mark.parametrize(
-    ("brief", "kind", "field"),
-    [
-        (
-            {"task_type": "extract", "src_audio": "https://x/y.wav", "track_name": "vocals"},
-            "acestep-v15-turbo",
-            "task_type",
-        ),
-        ({"inference_steps": 200}, "acestep-v15-turbo", "inference_steps"),
-    ],
-)
-def test_briefs_that_no_worker_could_make_are_refused(
-    brief: dict[str, Any], kind: str, field: str
-) -> None:
-    with pytest.raises(BriefProblem) as refused:
-        check_for_model_set(briefs(1, **brief)[0], model_set(kind))
-    assert refused.value.field == field
-    assert refused.value.message
 
 
 def test_min_vram_follows_the_duration(farm: FarmFixture) -> None:

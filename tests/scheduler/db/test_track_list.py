@@ -43,6 +43,18 @@ def test_job_has_tags_finds_jobs_by_one_of_their_tracks(farm: FarmFixture) -> No
             assert [job.id for job in jobs.list_newest(session, 10, labels=labels)] == found
 
 
+def test_view_shows_the_title_tempo_and_key_of_the_brief(farm: FarmFixture) -> None:
+    plain, described = briefs(1)[0], briefs(1, title="At dusk", bpm=90, key_scale="f maj")[0]
+    job_id = farm.submit([plain, described]).job_id
+    with farm.database.read() as session:
+        rows = track_list.list_page(session, job_id, after=0, limit=10)
+        views = [track_list.view(*row, url=None) for row in rows]
+    assert [(v.title, v.bpm, v.key_scale) for v in views] == [
+        ("", None, None),
+        ("At dusk", 90, "F major"),
+    ]
+
+
 def test_view_shows_attempts_and_the_artifact(farm: FarmFixture) -> None:
     worker, job_id = farm.join(), tagged(farm)
     first = farm.track_ids(job_id)[0]

@@ -14,6 +14,7 @@ from trackfarm_worker.cli import calibrate
 def test_calibrate_command_measures_a_real_engine(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TRACKFARM_")}
     environment |= {"TRACKFARM_WORKER_DATA_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    environment["TRACKFARM_WORKER_MODEL_SET"] = "tiny"
     command = [sys.executable, "-m", "trackfarm_worker", calibrate.calibrate.__name__, "--json"]
     completed = subprocess.run(
         [*command, "--duration", "1", "--max-tracks", "2"],

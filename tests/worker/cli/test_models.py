@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from trackfarm.model_sets import model_sets
-from trackfarm_worker.models import tiny
+from trackfarm.model_sets import model_set, model_sets
+from trackfarm_worker.models import built_in
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
 
@@ -27,7 +27,7 @@ main()
 @pytest.fixture(scope="module")
 def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    tiny.ensure(folder)
+    built_in.ensure(model_set("tiny"), folder)
     return folder
 
 

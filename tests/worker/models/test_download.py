@@ -12,7 +12,7 @@ import pytest
 from tests.worker.models.hub import Hub, commit_of, hub
 from tests.worker.models.official_checkpoint import DIT, write_official
 from trackfarm.model_sets import model_set, model_sets
-from trackfarm_worker.models import tiny
+from trackfarm_worker.models import built_in, tiny
 from trackfarm_worker.models.cache import model_folder, require_disk_space
 from trackfarm_worker.models.checkpoint import ModelNotReady, check_integrity
 from trackfarm_worker.models.download import pull
@@ -25,7 +25,7 @@ SFT, XL = model_set("acestep-v15-sft"), model_set("acestep-v15-xl-sft")
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Checkpoint in diffusers layout."""
-    return tiny.ensure(tmp_path_factory.mktemp("models"))
+    return built_in.ensure(model_set("tiny"), tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")

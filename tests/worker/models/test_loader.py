@@ -14,7 +14,7 @@ from trackfarm_worker.engine.child.conditioning import Conditioner
 from trackfarm_worker.engine.child.denoiser import Denoiser
 from trackfarm_worker.engine.child.recipe import TrackTry, first_try
 from trackfarm_worker.engine.protocol import EngineTrack
-from trackfarm_worker.models import tiny
+from trackfarm_worker.models import built_in, tiny
 from trackfarm_worker.models.cache import model_folder
 from trackfarm_worker.models.checkpoint import ModelNotReady
 from trackfarm_worker.models.digests import component_digests
@@ -38,7 +38,7 @@ def fresh_digests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(cache: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(tiny.ensure(cache), tmp_path / "checkpoint"))
+    return Path(shutil.copytree(built_in.ensure(model_set("tiny"), cache), tmp_path / "checkpoint"))
 
 
 def test_load_keeps_the_saved_weights(folder: Path) -> None:
@@ -57,7 +57,7 @@ def test_load_keeps_the_saved_weights(folder: Path) -> None:
 
 def test_load_takes_tiny_from_its_cache(cache: Path) -> None:
     loaded = load(model_set("tiny"), cache, device="cpu")
-    assert loaded.folder == tiny.ensure(cache)
+    assert loaded.folder == built_in.ensure(model_set("tiny"), cache)
     assert loaded.pipeline.vae.dtype == torch.float32
 
 
@@ -113,7 +113,7 @@ def test_load_needs_no_network_for_a_cached_model(
 ) -> None:
     monkeypatch.setenv("TRACKFARM_MODELS", str(tmp_path))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    stored = shutil.copytree(tiny.ensure(cache), model_folder(REAL))
+    stored = shutil.copytree(built_in.ensure(model_set("tiny"), cache), model_folder(REAL))
     assert load(REAL, None, device="cpu").folder == stored
 
 

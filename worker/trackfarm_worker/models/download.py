@@ -69,9 +69,9 @@ def pull(
     """
     if model_set.is_built_in:
         # Imported late: only this and the conversion import torch.
-        from trackfarm_worker.models import tiny
+        from trackfarm_worker.models import built_in
 
-        return Pulled(tiny.ensure(to), was_there=False)
+        return Pulled(built_in.ensure(model_set, to), was_there=False)
     target = (to or model_folder(model_set)).absolute()
     if is_intact(target):
         return Pulled(target, was_there=True)

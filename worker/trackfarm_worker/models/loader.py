@@ -1,4 +1,4 @@
-"""Loading of every model set: the tiny one, a folder, or a repository of the hub."""
+"""Loading of every model set: a built-in one, a folder, or a repository of the hub."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from torch import nn
 from trackfarm import tiers
 from trackfarm.model_sets import ModelSet
 from trackfarm.tiers import Residency
-from trackfarm_worker.models import tiny
+from trackfarm_worker.models import built_in
 from trackfarm_worker.models.cache import is_present, model_folder
 from trackfarm_worker.models.checkpoint import check_integrity
 from trackfarm_worker.models.download import pull
@@ -45,7 +45,7 @@ def load(
     """Load `model_path`, or the weights named by the model set; `dtype` defaults to the model set's,
     `residency` to that of the GPU's tier, and `weights` to the residency's.
 
-    For `tiny`, `model_path` is the folder that holds cached models. Only safetensors are read, so no
+    For a built-in model set, `model_path` is the folder that holds cached models. Only safetensors are read, so no
     weights file can run code. Raises ModelNotReady when weights are missing, truncated, changed
     since they were pulled, or in another layout.
     """
@@ -88,7 +88,7 @@ def locate(model_set: ModelSet, model_path: Path | None) -> Path:
     """Return the folder with the weights. Without a `model_path` it is the one in this machine's cache,
     and the weights are pulled if it is missing."""
     if model_set.is_built_in:
-        return tiny.ensure(model_path)
+        return built_in.ensure(model_set, model_path)
     if model_path is not None:
         return model_path
     stored = model_folder(model_set)

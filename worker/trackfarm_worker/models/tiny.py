@@ -4,9 +4,7 @@ Every machine builds the same weights: numpy's PCG64 generates floats by integer
 torch's normal distribution differs in the last bit between instruction sets.
 """
 
-import tempfile
 import zlib
-from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -18,9 +16,6 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers import models as bpe
 from torch import nn
 
-from trackfarm.model_sets import model_set
-from trackfarm_worker.models.cache import install_folder, is_intact, model_folder, models_folder
-from trackfarm_worker.models.digests import write_digests
 from trackfarm_worker.models.random_weights import uniform_bound, weights_to_fill
 
 # Type checkers see only placeholders in these libraries.
@@ -36,27 +31,6 @@ SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 _ATTENTION = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
 _LAYERS = {"hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "sliding_window": 8} | _ATTENTION
-
-
-def ensure(models: Path | None = None) -> Path:
-    """Return the folder of the tiny checkpoint, built if it is missing or damaged.
-
-    `models` defaults to this machine's model cache. Safe to call from several processes at once.
-    """
-    parent = models or models_folder()
-    target = model_folder(model_set("tiny"), parent)
-    if not is_intact(target):
-        parent.mkdir(parents=True, exist_ok=True)
-        install_folder(target, _build_in(parent))
-    return target
-
-
-def _build_in(parent: Path) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix=".tiny-", dir=parent))
-    build().save_pretrained(folder, safe_serialization=True)
-    write_digests(folder)
-    folder.chmod(0o755)
-    return folder
 
 
 def build() -> Any:
