@@ -69,6 +69,29 @@ def _without_instrumental_mark(lyrics: str) -> str:
     return "" if lyrics.lower() in _INSTRUMENTAL_MARKS else lyrics
 
 
+_FORMATS_ELSEWHERE = {
+    "aac": "is not written here: raw AAC has no exact length, and opus is as small",
+    "wav32": "is not written here: finished samples have 16 bits",
+}
+
+
+def _written_format(value: object) -> object:
+    if isinstance(value, str) and (reason := _FORMATS_ELSEWHERE.get(value.strip().lower())):
+        raise refused(f"{quoted(value)} {reason}")
+    return value
+
+
+def _within_the_source(value: object) -> object:
+    number = value if isinstance(value, int | float | str) else 0
+    try:
+        is_before = float(number) < 0
+    except ValueError:
+        return value
+    if is_before:
+        raise refused(f"{quoted(value)} is before the source: nothing is added to a source here")
+    return value
+
+
 def _language(text: str) -> str | None:
     code = text.strip().lower()
     return code if code in LANGUAGES else None
@@ -163,5 +186,7 @@ SourceName = Annotated[Text, AfterValidator(_source)]
 AudioCodes = Annotated[Text, AfterValidator(_codes)]
 Lower = BeforeValidator(_lower)
 ToTheEnd = BeforeValidator(_to_the_end)
+WrittenFormat = BeforeValidator(_written_format)
+WithinSource = BeforeValidator(_within_the_source)
 _TagText = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
 Tags = Annotated[dict[_TagText, _TagText], BeforeValidator(_tags)]

@@ -143,6 +143,8 @@ def _interval(brief: TaskFields) -> list[FieldProblem]:
         ]
     if end is not None and not start < end <= brief.duration:
         wrong = f"{end:g} s is not between the start at {start:g} s and {brief.duration:g} s"
+        if end > brief.duration:
+            wrong += ", and nothing is added to a source here"
         return [
             FieldProblem("repainting_end", wrong, "write an end after the start, or -1 for the end")
         ]

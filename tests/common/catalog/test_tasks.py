@@ -116,3 +116,20 @@ def test_task_codes_of_another_length_name_the_right_duration() -> None:
     (fault,) = faults({"audio_code_string": "<|audio_code_1|>" * 100})
     assert fault.wrong == "100 codes are 20 s of music, not 30 s"
     assert fault.remedy == "set duration to 20"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        (REPAINT | {"repainting_start": -2}, "nothing is added to a source here"),
+        (REPAINT | {"repainting_end": 40}, "nothing is added to a source here"),
+        ({"audio_format": "AAC"}, "raw AAC has no exact length"),
+        ({"audio_format": "wav32"}, "finished samples have 16 bits"),
+    ],
+)
+def test_abilities_that_only_ace_step_has_are_refused_with_the_reason(
+    fields: dict[str, Any], reason: str
+) -> None:
+    (problem,) = faults(fields)
+    assert reason in problem.wrong
+    assert problem.remedy
