@@ -52,7 +52,7 @@ demo: $(VENV)/.ready ## Make 24 tracks from an example catalog on an embedded fa
 	$(BIN)/python -W ignore -m trackfarm_demo listen $(DEMO_TRACKS)
 
 DIST ?= loadfile
-PYTEST := -m pytest -m 'not soak' --numprocesses 2 --dist $(DIST) --no-loadscope-reorder
+PYTEST := -m pytest -m 'not soak' --numprocesses 3 --dist $(DIST) --no-loadscope-reorder
 
 test: check audit .venv-swift/.ready ## Run the checks, the audit and all tests but the long ones
 	$(BIN)/python $(PYTEST)

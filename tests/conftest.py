@@ -32,6 +32,9 @@ GARBAGE_THRESHOLD = 50_000  # new objects between two collections; usually 700
 def pytest_configure() -> None:
     # A shell's background job ignores Ctrl-C, and would have the processes of the tests ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Several test processes share few cores; with a thread for each core in each of them, torch
+    # spends most of its time waiting. Set before anything imports torch.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

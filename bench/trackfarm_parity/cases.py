@@ -11,6 +11,7 @@ CODES = "".join(f"<|audio_code_{7919 * number % 64_000}|>" for number in range(5
 
 TURBO = ("acestep-v15-turbo", "acestep-v15-xl-turbo")
 BASE = ("acestep-v15-base", "acestep-v15-xl-base")
+STANDARD = (TURBO[0], BASE[0])
 ALL = (*TURBO, *BASE)
 
 XL_GOLDEN = ("words", "instrumental", "reference", "cover 0.5", "repaint", "lego window")
@@ -29,16 +30,21 @@ _SOURCE = {"src_audio": "source.npy", "duration": 10.36}
 _COVER = _SOURCE | {"task_type": "cover"}
 _REPAINT = _SOURCE | {"task_type": "repaint", "repainting_start": 3, "repainting_end": 6.5}
 _LEGO = _SOURCE | {"task_type": "lego", "track_name": "drums"}
+_HALF = {"audio_cover_strength": 0.5}
+_INTERVAL = {"cfg_interval_start": 0.3, "cfg_interval_end": 0.8}
+_VELOCITY = {"velocity_norm_threshold": 0.5, "velocity_ema_factor": 0.2}
 _LEGO_WINDOW = _LEGO | {"repainting_start": 2.5}
 
 
 @dataclass(frozen=True, slots=True)
 class ParityCase:
-    """A brief, without the fields that all have; `models` make it."""
+    """A brief, without the fields that all have; `models` make it, and their latents differ from
+    ACE-Step's by at most `limit`."""
 
     name: str
     models: tuple[str, ...] = ALL
     fields: Mapping[str, object] = field(default_factory=dict)
+    limit: float = 3e-5
 
     def is_golden(self, model: str) -> bool:
         """Return whether ACE-Step's latents are kept for the tests; of the XL models, which only
@@ -47,7 +53,8 @@ class ParityCase:
 
     def brief(self, model: str) -> dict[str, object]:
         """Return the whole brief. Guided models make fewer steps than usual, to be done sooner."""
-        steps = {} if model in TURBO else {"inference_steps": 12}
+        is_usual = model in TURBO or "timesteps" in self.fields
+        steps = {} if is_usual else {"inference_steps": 12}
         return {**_WORDS, **steps, **self.fields}
 
 
@@ -78,6 +85,24 @@ CASES = (
     ParityCase(
         "complete", BASE, _SOURCE | {"task_type": "complete", "track_classes": ["bass", "strings"]}
     ),
+    ParityCase("sde", TURBO[:1], {"infer_method": "sde"}),
+    # The steps leave other noise levels than the model is told, which amplifies rounding.
+    ParityCase("sde", BASE[:1], {"infer_method": "sde"}, limit=3e-4),
+    ParityCase("sde, repaint", BASE[:1], _REPAINT | {"infer_method": "sde"}, limit=3e-4),
+    ParityCase("heun", STANDARD, {"sampler_mode": "heun", "dcw_enabled": True}),
+    ParityCase("heun, cover 0.5", STANDARD, _COVER | _HALF | {"sampler_mode": "heun"}),
+    ParityCase("adg", BASE[:1], {"use_adg": True}),
+    ParityCase("heun, adg", BASE[:1], {"sampler_mode": "heun", "use_adg": True}),
+    ParityCase("guidance interval", BASE[:1], _INTERVAL),
+    ParityCase("heun, guidance interval", BASE[:1], _INTERVAL | {"sampler_mode": "heun"}),
+    ParityCase("timesteps", STANDARD, {"timesteps": [0.97, 0.76, 0.615, 0.5, 0.28, 0.18, 0]}),
+    ParityCase("velocity", STANDARD, _VELOCITY),
+    ParityCase("heun, velocity", STANDARD, _VELOCITY | {"sampler_mode": "heun"}),
+    ParityCase("cover-nofsq 0.5", STANDARD, _COVER | _HALF | {"task_type": "cover-nofsq"}),
+    ParityCase("cover noise", STANDARD, _COVER | _HALF | {"cover_noise_strength": 0.4}),
+    ParityCase("codes noise", TURBO[:1], {"audio_code_string": CODES, "cover_noise_strength": 0.3}),
+    ParityCase("retake", TURBO[:1], {"retake_seed": 9, "retake_variance": 0.3}),
+    ParityCase("latents", TURBO[:1], {"latent_shift": 0.1, "latent_rescale": 0.9}),
 )
 
 

@@ -34,8 +34,8 @@ def write_parts(work: Path) -> None:
     pipeline.vae.save_pretrained(work / "vae")
     pipeline.text_encoder.save_pretrained(work / "Qwen3-Embedding-0.6B")
     pipeline.tokenizer.save_pretrained(work / "Qwen3-Embedding-0.6B")
-    np.save(work / "source.npy", noise("source", SOURCE_SAMPLES))
-    np.save(work / "reference.npy", noise("reference", REFERENCE_SAMPLES))
+    np.save(work / "source.npy", noise("source", SOURCE_SAMPLES), allow_pickle=False)
+    np.save(work / "reference.npy", noise("reference", REFERENCE_SAMPLES), allow_pickle=False)
 
 
 @dataclass(frozen=True, slots=True)

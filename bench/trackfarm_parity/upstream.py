@@ -2,9 +2,9 @@
 environment.
 
 For each model it makes a folder with weights in the official layout, and the latents of each case.
-Two things of ACE-Step are changed, because they depend on chance or on the batch: the latents of audio
-are the posterior's mean instead of a sample, and the text2music text of a cover is not padded to the
-length of the cover's text.
+Three things of ACE-Step are changed, because they depend on chance or on the batch: the latents of
+audio are the posterior's mean instead of a sample, stochastic steps take the noise that follows the
+seed's, and the text2music text of a cover is not padded to the length of the cover's text.
 """
 
 import importlib
@@ -74,7 +74,7 @@ def handler_of(model: Any, work: Path) -> Any:
     handler.text_tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(text)
     handler.silence_latent = torch.from_numpy(weight(*SILENCE)).transpose(1, 2)
     handler.process_src_audio = handler.process_reference_audio = lambda path: torch.from_numpy(
-        np.load(work / path)
+        np.load(work / path, allow_pickle=False)
     ).T.contiguous()
     handler._prepare_text_conditioning_inputs = _without_padding(
         handler._prepare_text_conditioning_inputs
@@ -92,9 +92,24 @@ def _without_padding(prepare: Any) -> Any:
     return prepared
 
 
+def _renoise(seed: int) -> Any:
+    generator = torch.Generator().manual_seed(seed)
+    drawn: list[torch.Tensor] = []
+
+    def renoise(latents: torch.Tensor, level: float, noise: torch.Tensor | None = None) -> Any:
+        if noise is None:
+            if not drawn:  # the noise to begin with
+                drawn.append(torch.randn(latents.shape, generator=generator))
+            noise = torch.randn(latents.shape, generator=generator)
+        return level * noise + (1 - level) * latents
+
+    return renoise
+
+
 def generate(handler: Any, brief: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Return the latents (frames, width) and the audio (samples, 2) of a brief."""
     fields = dict(brief)
+    handler.model.renoise = _renoise(fields["seed"])
     track_name, classes = fields.pop("track_name", None), fields.pop("track_classes", None)
     fields["instruction"] = handler.generate_instruction(
         fields.get("task_type", "text2music"), track_name, classes

@@ -12,7 +12,7 @@ from trackfarm.tiers import tiers
 from trackfarm_fleet.cli.fleet import up as fleet_up
 from trackfarm_worker.settings import WorkerSettings
 
-ALL_TASKS = {"text2music", "cover", "repaint", "extract", "lego", "complete"}
+ALL_TASKS = {"text2music", "cover", "cover-nofsq", "repaint", "extract", "lego", "complete"}
 
 
 def test_model_sets_are_consistent() -> None:

@@ -70,7 +70,7 @@ def loudness(track: TrackInfo, folder: Path) -> float:
 def test_example_catalog_has_every_task_and_every_format() -> None:
     briefs = wanted()
     assert {b.task_type for b in briefs} == {
-        "text2music", "cover", "repaint", "extract", "lego", "complete"
+        "text2music", "cover", "cover-nofsq", "repaint", "extract", "lego", "complete"
     }  # fmt: skip
     assert {b.audio_format for b in briefs} == set(CODECS)
     assert any(b.audio_code_string for b in briefs)

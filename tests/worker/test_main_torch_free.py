@@ -12,7 +12,9 @@ MODELS_WITH_TORCH = {
     for name in (
         "acestep_checkpoint",
         "bench_models",
+        "built_in",
         "conversion",
+        "demo",
         "loader",
         "quantize",
         "random_weights",

@@ -2,7 +2,13 @@
 
 from trackfarm.protocol.worker import TrackOrder
 from trackfarm_worker.engine.protocol import EngineTrack
-from trackfarm_worker.engine.track_options import CorrectionOptions, RepaintOptions
+from trackfarm_worker.engine.track_options import (
+    CorrectionOptions,
+    FinishOptions,
+    RepaintOptions,
+    SamplerOptions,
+    StartOptions,
+)
 from trackfarm_worker.sources.cache import TrackSources
 
 
@@ -45,5 +51,26 @@ def engine_track(order: TrackOrder, sources: TrackSources) -> EngineTrack:
             mode=brief.dcw_mode,
             scaler=brief.dcw_scaler,
             high_scaler=brief.dcw_high_scaler,
+        ),
+        sampler=SamplerOptions(
+            infer_method=brief.infer_method,
+            sampler_mode=brief.sampler_mode,
+            timesteps=brief.timesteps,
+            use_adg=brief.use_adg,
+            cfg_interval_start=brief.cfg_interval_start,
+            cfg_interval_end=brief.cfg_interval_end,
+            velocity_norm_threshold=brief.velocity_norm_threshold,
+            velocity_ema_factor=brief.velocity_ema_factor,
+        ),
+        start=StartOptions(
+            cover_noise_strength=brief.cover_noise_strength,
+            retake_seed=brief.retake_seed,
+            retake_variance=brief.retake_variance,
+        ),
+        finish=FinishOptions(
+            latent_shift=brief.latent_shift,
+            latent_rescale=brief.latent_rescale,
+            fade_in_seconds=brief.fade_in_duration,
+            fade_out_seconds=brief.fade_out_duration,
         ),
     )

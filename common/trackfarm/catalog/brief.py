@@ -24,7 +24,10 @@ from trackfarm.catalog.field_types import (
     TimeSignature,
     ToTheEnd,
     Whole,
+    WithinSource,
+    WrittenFormat,
 )
+from trackfarm.catalog.option_problems import option_problems
 from trackfarm.catalog.sound_options import SoundOptions
 from trackfarm.catalog.source_refs import FIELDS, SourceField
 from trackfarm.catalog.tasks import task_problems
@@ -95,7 +98,7 @@ class Brief(SoundOptions):
     audio_cover_strength: Real = Field(
         1.0, ge=0, le=1, description="Share of the steps that follow the source or the codes."
     )
-    repainting_start: Real = Field(
+    repainting_start: Annotated[Real, WithinSource] = Field(
         0.0, ge=0, le=600, description="Second where the part to regenerate begins."
     )
     repainting_end: Annotated[Real | None, ToTheEnd] = Field(
@@ -103,7 +106,9 @@ class Brief(SoundOptions):
     )
     track_name: Instrument | None = Field(None, description="The instrument to extract or add.")
     track_classes: Instruments = Field((), description="The instruments to complete it with.")
-    audio_format: Annotated[AudioFormat, Lower] = Field("mp3", description="Kind of audio file.")
+    audio_format: Annotated[AudioFormat, Lower, WrittenFormat] = Field(
+        "mp3", description="Kind of audio file."
+    )
     loudness_lufs: Real | None = Field(
         None, ge=-40, le=0, description="Turns a louder track down to this, never up."
     )
@@ -153,7 +158,7 @@ class Brief(SoundOptions):
 
     @model_validator(mode="after")
     def _fit_the_task(self) -> Self:
-        problems = task_problems(self)
+        problems = [*task_problems(self), *option_problems(self)]
         if problems:
             wrong = ". ".join(map(str, problems))
             raise PydanticCustomError("task", "{wrong}", {"wrong": wrong, "problems": problems})

@@ -15,7 +15,9 @@ from trackfarm.catalog.vocabulary import (
     AudioFormat,
     ChunkMaskMode,
     CorrectionMode,
+    InferMethod,
     RepaintMode,
+    SamplerMode,
     Task,
 )
 
@@ -29,6 +31,10 @@ EXPECTED: dict[str, str] = {
     "chunk_mask_mode": f"one of {', '.join(get_args(ChunkMaskMode))}",
     "repaint_mode": f"one of {', '.join(get_args(RepaintMode))}",
     "dcw_enabled": "true or false",
+    "infer_method": f"one of {', '.join(get_args(InferMethod))}",
+    "sampler_mode": f"one of {', '.join(get_args(SamplerMode))}",
+    "timesteps": "falling noise levels as 1,0.8,0.5,0.2,0",
+    "use_adg": "true or false",
     "dcw_mode": f"one of {', '.join(get_args(CorrectionMode))}",
     "src_audio": _SOURCE,
     "reference_audio": _SOURCE,

@@ -39,6 +39,21 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "dcw_mode": (),
     "dcw_scaler": (),
     "dcw_high_scaler": (),
+    "cover_noise_strength": (),
+    "retake_seed": (),
+    "retake_variance": (),
+    "infer_method": (),
+    "sampler_mode": (),
+    "timesteps": (),
+    "use_adg": (),
+    "cfg_interval_start": (),
+    "cfg_interval_end": (),
+    "velocity_norm_threshold": (),
+    "velocity_ema_factor": (),
+    "latent_shift": (),
+    "latent_rescale": (),
+    "fade_in_duration": (),
+    "fade_out_duration": (),
     "audio_format": (),
     "loudness_lufs": ("loudness", "lufs"),
     "variations": ("batch_size",),
@@ -53,6 +68,7 @@ _FALSE = frozenset({"0", "false", "no", "n", "off"})
 _LANGUAGE_MODEL = "needs a language-model stage, which no model set has yet"
 _ADAPTER = "needs adapters, which no model set has yet"
 _ELSEWHERE = "is not read here"
+_MORPH = "takes the text of the source too, which briefs do not have"
 _ENGINE = "is decided by the engine"
 
 
@@ -95,13 +111,9 @@ _REFUSALS: dict[str, FieldRefusal] = {
     "metas": FieldRefusal(_ELSEWHERE, "write its fields directly in the brief"),
     "param_obj": FieldRefusal(_ELSEWHERE, "write its fields directly in the brief"),
     "instruction": FieldRefusal("follows from task_type"),
-    "timesteps": FieldRefusal(_ENGINE, "remove it, or set inference_steps and shift"),
-    "infer_method": FieldRefusal(_ENGINE, off="ode"),
     "use_tiled_decode": FieldRefusal(_ENGINE, off=True),
-    "use_adg": FieldRefusal(_ENGINE, off=False),
-    "cfg_interval_start": FieldRefusal(_ENGINE, off=0.0),
-    "cfg_interval_end": FieldRefusal(_ENGINE, off=1.0),
-    "cover_noise_strength": FieldRefusal(_ENGINE, off=0.0),
+    "flow_edit_morph": FieldRefusal(_MORPH, off=False),
+    "global_caption": FieldRefusal("belongs to a model for stems that is not published"),
     "dcw_wavelet": FieldRefusal("is always haar: other wavelets are not computed here", off="haar"),
 }
 _SAME_REFUSAL = {
@@ -117,6 +129,7 @@ _SAME_REFUSAL = {
 _REFUSED_PREFIXES = (
     ("usecot", _REFUSALS["use_cot"]),
     ("lm", FieldRefusal(_LANGUAGE_MODEL)),
+    ("flowedit", FieldRefusal(_MORPH)),
     ("lora", FieldRefusal(_ADAPTER)),
     ("uselora", FieldRefusal(_ADAPTER, off=False)),
     ("adapter", FieldRefusal(_ADAPTER)),

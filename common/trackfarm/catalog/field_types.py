@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, StringConstraints
@@ -68,6 +69,29 @@ def _without_instrumental_mark(lyrics: str) -> str:
     return "" if lyrics.lower() in _INSTRUMENTAL_MARKS else lyrics
 
 
+_FORMATS_ELSEWHERE = {
+    "aac": "is not written here: raw AAC has no exact length, and opus is as small",
+    "wav32": "is not written here: finished samples have 16 bits",
+}
+
+
+def _written_format(value: object) -> object:
+    if isinstance(value, str) and (reason := _FORMATS_ELSEWHERE.get(value.strip().lower())):
+        raise refused(f"{quoted(value)} {reason}")
+    return value
+
+
+def _within_the_source(value: object) -> object:
+    number = value if isinstance(value, int | float | str) else 0
+    try:
+        is_before = float(number) < 0
+    except ValueError:
+        return value
+    if is_before:
+        raise refused(f"{quoted(value)} is before the source: nothing is added to a source here")
+    return value
+
+
 def _language(text: str) -> str | None:
     code = text.strip().lower()
     return code if code in LANGUAGES else None
@@ -105,6 +129,21 @@ def _source(text: str) -> str:
     return text
 
 
+def _timesteps(value: object) -> object:
+    return tuple(value.split(",")) if isinstance(value, str) else value
+
+
+def _falling(levels: tuple[float, ...]) -> tuple[float, ...]:
+    if not levels:
+        return ()
+    noised = [level for level in levels if level > 0]
+    is_falling = all(a > b for a, b in pairwise(levels))
+    if not noised or not is_falling or levels[0] > 1 or levels[-1] < 0:
+        raise refused(f"{quoted(levels)} does not fall from at most 1 towards 0")
+    # With the last 0 or without it, the schedule ends there.
+    return tuple(noised)
+
+
 def parse_tags(text: str) -> dict[str, str]:
     """Parse `zone=lobby;mood=calm`. Raises `PydanticCustomError` for anything else."""
     pairs = [part.partition("=") for part in text.split(";") if part.strip()]
@@ -123,6 +162,7 @@ def _tags(value: object) -> object:
 Whole = Annotated[int, BeforeValidator(_not_a_switch)]
 Real = Annotated[float, BeforeValidator(_not_a_switch)]
 Switch = Annotated[bool, BeforeValidator(_switch)]
+Timesteps = Annotated[tuple[float, ...], AfterValidator(_falling), BeforeValidator(_timesteps)]
 Text = Annotated[
     str,
     StringConstraints(strip_whitespace=True, pattern=_NO_CONTROL),
@@ -146,5 +186,7 @@ SourceName = Annotated[Text, AfterValidator(_source)]
 AudioCodes = Annotated[Text, AfterValidator(_codes)]
 Lower = BeforeValidator(_lower)
 ToTheEnd = BeforeValidator(_to_the_end)
+WrittenFormat = BeforeValidator(_written_format)
+WithinSource = BeforeValidator(_within_the_source)
 _TagText = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
 Tags = Annotated[dict[_TagText, _TagText], BeforeValidator(_tags)]

@@ -19,18 +19,23 @@ _REPAINT_OPTIONS = frozenset(
         "repaint_wav_crossfade_sec",
     }
 )
+_COVER_OPTIONS = frozenset({"audio_cover_strength", "cover_noise_strength"})
+# A fade would change the part of a source that must stay.
+_FADES = frozenset({"fade_in_duration", "fade_out_duration"})
 _USES: dict[Task, frozenset[str]] = {
-    "text2music": frozenset({"audio_code_string"}),
-    "cover": frozenset({"src_audio", "audio_code_string", "audio_cover_strength"}),
+    "text2music": frozenset({"audio_code_string"}) | _FADES,
+    "cover": frozenset({"src_audio", "audio_code_string"}) | _COVER_OPTIONS | _FADES,
+    "cover-nofsq": frozenset({"src_audio"}) | _COVER_OPTIONS | _FADES,
     "repaint": frozenset({"src_audio", "repainting_start", "repainting_end"}) | _REPAINT_OPTIONS,
-    "extract": frozenset({"src_audio", "track_name"}),
+    "extract": frozenset({"src_audio", "track_name"}) | _FADES,
     "lego": frozenset({"src_audio", "track_name", "repainting_start", "repainting_end"})
     | _REPAINT_OPTIONS,
-    "complete": frozenset({"src_audio", "track_classes"}),
+    "complete": frozenset({"src_audio", "track_classes"}) | _FADES,
 }
 _NEEDS: dict[Task, tuple[str, ...]] = {
     "text2music": (),
     "cover": (),
+    "cover-nofsq": ("src_audio",),
     "repaint": ("src_audio",),
     "extract": ("src_audio", "track_name"),
     "lego": ("src_audio", "track_name"),
@@ -44,7 +49,10 @@ _UNUSED_VALUES: dict[str, object] = {
     "repainting_end": None,
     "track_name": None,
     "track_classes": (),
-} | {name: SoundOptions.model_fields[name].default for name in sorted(_REPAINT_OPTIONS)}
+} | {
+    name: SoundOptions.model_fields[name].default
+    for name in ("cover_noise_strength", *sorted(_FADES | _REPAINT_OPTIONS))
+}
 
 
 class TaskFields(Protocol):
@@ -88,7 +96,7 @@ def task_problems(brief: TaskFields) -> list[FieldProblem]:
 def _unused(brief: TaskFields, fields: list[str]) -> list[FieldProblem]:
     uses = _USES[brief.task_type]
     if brief.audio_code_string is not None:
-        uses |= {"audio_cover_strength"}
+        uses |= _COVER_OPTIONS
     return [_not_used(name, brief.task_type) for name in fields if name not in uses]
 
 
@@ -135,6 +143,8 @@ def _interval(brief: TaskFields) -> list[FieldProblem]:
         ]
     if end is not None and not start < end <= brief.duration:
         wrong = f"{end:g} s is not between the start at {start:g} s and {brief.duration:g} s"
+        if end > brief.duration:
+            wrong += ", and nothing is added to a source here"
         return [
             FieldProblem("repainting_end", wrong, "write an end after the start, or -1 for the end")
         ]

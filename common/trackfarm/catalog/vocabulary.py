@@ -8,9 +8,11 @@ import re
 from typing import Literal
 
 AudioFormat = Literal["mp3", "wav", "flac", "opus"]
-Task = Literal["text2music", "cover", "repaint", "extract", "lego", "complete"]
+Task = Literal["text2music", "cover", "cover-nofsq", "repaint", "extract", "lego", "complete"]
 ChunkMaskMode = Literal["auto", "explicit"]
 RepaintMode = Literal["conservative", "balanced", "aggressive"]
+InferMethod = Literal["ode", "sde"]
+SamplerMode = Literal["euler", "heun"]
 CorrectionMode = Literal["low", "high", "double", "pix"]
 
 UNKNOWN_LANGUAGE = "unknown"

@@ -125,4 +125,6 @@ def demand_of(shapes: Iterable[ShapeCount]) -> PlanDemand:
 def effort_of(brief: Brief, model_set: ModelSet) -> tuple[int, bool]:
     """Return the denoising steps, and whether each needs a second pass for guidance."""
     guidance = brief.guidance_scale or model_set.default_guidance
-    return brief.inference_steps or model_set.default_steps, model_set.cfg and guidance > 1
+    steps = len(brief.timesteps) or brief.inference_steps or model_set.default_steps
+    passes = 2 if brief.sampler_mode == "heun" else 1
+    return steps * passes, model_set.cfg and guidance > 1

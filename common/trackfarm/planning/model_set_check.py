@@ -50,13 +50,25 @@ def check_for_model_set(brief: Brief, model_set: ModelSet) -> None:
             f"{model_set.name} cannot do {brief.task_type}, only {tasks}",
             "change the task or the model set",
         )
-    if (brief.inference_steps or 0) > model_set.max_steps:
-        raise BriefProblem(
-            "inference_steps",
-            f"{model_set.name} takes at most {model_set.max_steps} steps",
-            "use fewer",
-        )
+    for name, steps in (
+        ("inference_steps", brief.inference_steps or 0),
+        ("timesteps", len(brief.timesteps)),
+    ):
+        if steps > model_set.max_steps:
+            wrong = f"{model_set.name} takes at most {model_set.max_steps} steps"
+            raise BriefProblem(name, wrong, "use fewer")
+    if not model_set.cfg and (option := _guidance_option(brief)):
+        raise BriefProblem(option, f"{model_set.name} has no guidance to change", "remove it")
     min_vram_of(brief, model_set)
+
+
+def _guidance_option(brief: Brief) -> str | None:
+    """Return a field that changes guidance, if the brief has one."""
+    if brief.use_adg:
+        return "use_adg"
+    if brief.cfg_interval_start > 0:
+        return "cfg_interval_start"
+    return "cfg_interval_end" if brief.cfg_interval_end < 1 else None
 
 
 def min_vram_of(brief: Brief, model_set: ModelSet) -> int:

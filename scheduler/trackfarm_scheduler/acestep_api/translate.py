@@ -31,8 +31,10 @@ _GUIDED_DEFAULTS: Mapping[str, object] = {
     # ACE-Step's API corrects with every model, its user interface with turbo models alone.
     "dcw_enabled": True,
 }
+_OF_GUIDANCE = frozenset({"guidance_scale", "use_adg", "cfg_interval_start", "cfg_interval_end"})
 # ACE-Step replaces them with the crossfades of mode and strength.
 _REPLACED = frozenset({"repaint_latent_crossfade_frames", "repaint_wav_crossfade_sec"})
+_REPLACED_BY_TIMESTEPS = frozenset({"inference_steps", "shift"})
 _REPAINT_TASKS = frozenset({"repaint", "lego"})
 _REPAINT_ALONE = frozenset({"chunk_mask_mode", "repaint_mode", "repaint_strength"})
 _AUTOMATIC = "Fill the audio semantic mask based on the given conditions:"
@@ -93,6 +95,9 @@ def _fields(
             ignored.append(name)
         else:
             fields[name] = value
+    if "timesteps" in fields:
+        ignored += [name for name in _REPLACED_BY_TIMESTEPS if name in parameters]
+        fields = {name: fields[name] for name in fields.keys() - _REPLACED_BY_TIMESTEPS}
     return fields, tuple(sorted(ignored))
 
 
@@ -105,7 +110,7 @@ def _has_no_effect(name: str, kind: ModelSet) -> bool:
 
     Codes have no effect without `thinking`, nor guidance with turbo models.
     """
-    if name in {"audio_code_string", *_REPLACED} or (name == "guidance_scale" and not kind.cfg):
+    if name in {"audio_code_string", *_REPLACED} or (name in _OF_GUIDANCE and not kind.cfg):
         return True
     is_known = name in ALIASES or refusal_of(name) is not None
     return name in _OURS_ALONE or not is_known

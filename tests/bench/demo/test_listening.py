@@ -30,7 +30,7 @@ def vae() -> Any:
 
 
 def write_piece(vae: Any, path: Path, piece: Piece) -> None:
-    latents = compose(np.random.default_rng(3), piece, 0, 400)
+    latents = compose(np.random.default_rng(3), piece, 0, 250)
     with torch.inference_mode():
         audio = vae.decode(torch.from_numpy(latents.T[None].copy())).sample[0].T.numpy()
     soundfile.write(path, audio / np.abs(audio).max() * 0.891, SAMPLE_RATE)

@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from itertools import pairwise
 
 import pytest
 import torch
@@ -25,7 +24,7 @@ def test_training_lowers_the_losses() -> None:
     reports: list[Progress] = []
     train(seed=1, steps=60, on_progress=reports.append)
     assert [report.step for report in reports] == [20, 40, 60]
-    assert all(later.velocity_loss < earlier.velocity_loss for earlier, later in pairwise(reports))
+    assert reports[-1].velocity_loss < 0.9 * reports[0].velocity_loss
     assert reports[-1].chord_loss < reports[0].chord_loss
 
 

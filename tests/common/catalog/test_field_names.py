@@ -24,6 +24,19 @@ VALUES: dict[str, object] = {
     "dcw_mode": "low",
     "dcw_scaler": 0.1,
     "dcw_high_scaler": 0.01,
+    "cover_noise_strength": 0.4,
+    "infer_method": "sde",
+    "sampler_mode": "heun",
+    "timesteps": (1.0, 0.5),
+    "use_adg": True,
+    "cfg_interval_start": 0.2,
+    "cfg_interval_end": 0.8,
+    "velocity_norm_threshold": 2.0,
+    "velocity_ema_factor": 0.1,
+    "latent_shift": 0.1,
+    "latent_rescale": 0.9,
+    "fade_in_duration": 1.0,
+    "fade_out_duration": 2.0,
     "audio_format": "wav",
     "loudness_lufs": -14.0,
     "variations": 3,
@@ -39,6 +52,8 @@ REPAINT: dict[str, object] = {"task_type": "repaint", "repainting_start": 5.0}
 SOURCE_TASKS: dict[str, dict[str, object]] = {
     "repainting_start": {"task_type": "repaint", "repainting_start": 5.0},
     "repainting_end": {"task_type": "repaint", "repainting_end": 9.0},
+    "retake_seed": {"retake_seed": 9, "retake_variance": 0.2},
+    "retake_variance": {"retake_seed": 9, "retake_variance": 0.2},
     "chunk_mask_mode": REPAINT | {"chunk_mask_mode": "explicit"},
     "repaint_mode": REPAINT | {"repaint_mode": "conservative"},
     "repaint_strength": REPAINT | {"repaint_strength": 0.3},
@@ -66,12 +81,13 @@ FORMS: tuple[Callable[[str], str], ...] = (
 def example(field: str) -> dict[str, object]:
     base = {"prompt": "x", "duration": 42}
     if field in SOURCE_TASKS:
-        return base | {"src_audio": "s"} | SOURCE_TASKS[field]
+        source = {"src_audio": "s"} if "task_type" in SOURCE_TASKS[field] else {}
+        return base | source | SOURCE_TASKS[field]
     fields = base | {field: VALUES[field]}
     cover = {"task_type": "cover", "src_audio": "s"}
     return (
         fields
-        if field not in ("task_type", "src_audio", "audio_cover_strength")
+        if field not in ("task_type", "src_audio", "audio_cover_strength", "cover_noise_strength")
         else cover | fields
     )
 

@@ -14,6 +14,9 @@ GOOD: list[dict[str, Any]] = [
     {"task_type": "text2music", "reference_audio": SOURCE},
     {"task_type": "cover", "src_audio": SOURCE, "audio_cover_strength": 0.3},
     {"task_type": "cover", "audio_code_string": CODES},
+    {"task_type": "text2music", "audio_code_string": CODES, "cover_noise_strength": 0.2},
+    {"task_type": "cover-nofsq", "src_audio": SOURCE, "audio_cover_strength": 0.3},
+    {"task_type": "text2music", "fade_in_duration": 2, "fade_out_duration": 3},
     {"task_type": "repaint", "src_audio": SOURCE, "repainting_start": 5, "repainting_end": 10},
     {"task_type": "repaint", "src_audio": SOURCE, "repainting_start": 5, "repainting_end": -1},
     {"task_type": "repaint", "src_audio": SOURCE, "repainting_end": 30},
@@ -39,6 +42,9 @@ BAD: list[tuple[dict[str, Any], set[str]]] = [
     ({"src_audio": SOURCE}, {"src_audio"}),
     ({"audio_cover_strength": 0.5}, {"audio_cover_strength"}),
     ({"repaint_mode": "aggressive"}, {"repaint_mode"}),
+    ({"task_type": "cover-nofsq", "audio_code_string": CODES}, {"src_audio", "audio_code_string"}),
+    ({"cover_noise_strength": 0.2}, {"cover_noise_strength"}),
+    (REPAINT | {"fade_out_duration": 1}, {"fade_out_duration"}),
     (REPAINT | {"repaint_mode": "conservative", "repaint_strength": 0.4}, {"repaint_strength"}),
     (
         REPAINT | {"repaint_mode": "aggressive", "repaint_wav_crossfade_sec": 0.1},
@@ -110,3 +116,20 @@ def test_task_codes_of_another_length_name_the_right_duration() -> None:
     (fault,) = faults({"audio_code_string": "<|audio_code_1|>" * 100})
     assert fault.wrong == "100 codes are 20 s of music, not 30 s"
     assert fault.remedy == "set duration to 20"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        (REPAINT | {"repainting_start": -2}, "nothing is added to a source here"),
+        (REPAINT | {"repainting_end": 40}, "nothing is added to a source here"),
+        ({"audio_format": "AAC"}, "raw AAC has no exact length"),
+        ({"audio_format": "wav32"}, "finished samples have 16 bits"),
+    ],
+)
+def test_abilities_that_only_ace_step_has_are_refused_with_the_reason(
+    fields: dict[str, Any], reason: str
+) -> None:
+    (problem,) = faults(fields)
+    assert reason in problem.wrong
+    assert problem.remedy

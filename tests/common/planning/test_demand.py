@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from trackfarm.catalog import CatalogError, open_catalog
+from trackfarm.catalog import Brief, CatalogError, open_catalog
 from trackfarm.model_sets import model_set
 from trackfarm.planning import ShapeCount, demand_of, read_shapes
+from trackfarm.planning.demand import effort_of
 
 TURBO, SFT = map(model_set, ("acestep-v15-turbo", "acestep-v15-sft"))
 
@@ -74,3 +75,9 @@ def test_read_shapes_names_the_rows_that_the_model_set_cannot_make(tmp_path: Pat
         f"{file}:{row}: inference_steps: acestep-v15-turbo takes at most 20 steps; use fewer"
         for row in (3, 4)
     ]
+
+
+def test_effort_of_a_brief_counts_its_timesteps_and_second_passes() -> None:
+    tiny = model_set("tiny")
+    fields = {"prompt": "x", "duration": 10, "timesteps": [1, 0.5, 0], "sampler_mode": "heun"}
+    assert effort_of(Brief.model_validate(fields), tiny) == (4, False)

@@ -24,7 +24,8 @@ def brief(**fields: Any) -> Brief:
         (
             EXTRACT,
             "acestep-v15-turbo",
-            "acestep-v15-turbo cannot do extract, only cover, repaint, text2music;" + REMEDY,
+            "acestep-v15-turbo cannot do extract, only cover, cover-nofsq, repaint, text2music;"
+            + REMEDY,
         ),
         (
             COVER,
@@ -35,6 +36,21 @@ def brief(**fields: Any) -> Brief:
             {"inference_steps": 200},
             "acestep-v15-turbo",
             "acestep-v15-turbo takes at most 20 steps; use fewer",
+        ),
+        (
+            {"timesteps": [1 - step / 30 for step in range(25)]},
+            "acestep-v15-turbo",
+            "acestep-v15-turbo takes at most 20 steps; use fewer",
+        ),
+        (
+            {"use_adg": True},
+            "acestep-v15-turbo",
+            "acestep-v15-turbo has no guidance to change; remove it",
+        ),
+        (
+            {"cfg_interval_end": 0.9},
+            "acestep-v15-turbo",
+            "acestep-v15-turbo has no guidance to change; remove it",
         ),
     ],
 )

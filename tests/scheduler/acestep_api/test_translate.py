@@ -67,6 +67,15 @@ def test_translate_passes_the_options_of_repaint_to_repaint_alone() -> None:
     assert brief(**options) == brief()
 
 
+def test_translate_obeys_the_samplers() -> None:
+    found = outcome(BASE, timesteps="0.9,0.5,0", infer_method="sde", use_adg=True)
+    assert isinstance(found, Translated)
+    made = found.brief
+    assert (made.timesteps, made.infer_method, made.use_adg) == ((0.9, 0.5), "sde", True)
+    assert (made.inference_steps, made.shift) == (None, None)
+    assert outcome(use_adg=True).ignored == ("use_adg",), "turbo has no guidance"
+
+
 def test_translate_ignores_the_crossfades_that_ace_step_replaces() -> None:
     found = outcome(repaint_latent_crossfade_frames=10, repaint_wav_crossfade_sec=0.0)
     assert isinstance(found, Translated)
@@ -138,9 +147,6 @@ def test_translate_draws_or_keeps_the_seed(given: dict[str, Any], seed: int) -> 
         ({"inference_steps": 50}, "inference_steps"),
         ({"prompt": " "}, "prompt"),
         ({"bpm": 400}, "bpm"),
-        ({"timesteps": "0.9,0.5,0"}, "timesteps"),
-        ({"infer_method": "sde"}, "infer_method"),
-        ({"use_adg": True}, "use_adg"),
         ({"instruction": "Play it backwards"}, "instruction"),
         ({"task_type": "cover", "src_audio_path": "https://x.org/a.mp3"}, "audio_duration"),
         ({"lora_path": "x"}, "lora_path"),

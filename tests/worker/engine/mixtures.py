@@ -7,15 +7,37 @@ from pathlib import Path
 from typing import Any
 
 from trackfarm_worker.engine.protocol import EngineTrack
-from trackfarm_worker.engine.track_options import CorrectionOptions, RepaintOptions
+from trackfarm_worker.engine.track_options import (
+    CorrectionOptions,
+    RepaintOptions,
+    SamplerOptions,
+    StartOptions,
+)
 
-KINDS = ("text2music", "cover", "repaint", "extract", "lego", "complete", "codes", "reference")
+KINDS = (
+    "text2music",
+    "cover",
+    "cover-nofsq",
+    "repaint",
+    "extract",
+    "lego",
+    "complete",
+    "codes",
+    "reference",
+)
 LYRICS = ("", "[verse]\nla la la\n", "[Strophe]\nDer Regen fällt auf große Dächer\n" * 9)
 
 CORRECTIONS = (
     CorrectionOptions(enabled=False),
     CorrectionOptions(enabled=True),
     CorrectionOptions(enabled=True, mode="high", scaler=0.1),
+)
+SAMPLERS = (
+    SamplerOptions(),
+    SamplerOptions(),
+    SamplerOptions(sampler_mode="heun", velocity_ema_factor=0.2),
+    SamplerOptions(infer_method="sde", velocity_norm_threshold=0.8),
+    SamplerOptions(use_adg=True, cfg_interval_start=0.3),
 )
 REPAINTS = (
     RepaintOptions(),
@@ -58,6 +80,7 @@ def _track(
         "shift": draw.choice([1.0, 2.0, 3.0]),
         "guidance": draw.choice([1.0, 1.0, 2.5, 6.0]),
         "correction": draw.choice(CORRECTIONS),
+        "sampler": draw.choice(SAMPLERS),
     }
     return EngineTrack(
         track_id=track_id,
@@ -73,9 +96,13 @@ def _of_kind(kind: str, draw: random.Random, sounds: SourceFiles) -> dict[str, A
         "repaint": draw.choice(REPAINTS),
     }
     match kind:
-        case "cover":
-            strength = draw.choice([1.0, 0.4])
-            return {"task_type": kind, "source": sounds.source, "cover_strength": strength}
+        case "cover" | "cover-nofsq":
+            return {
+                "task_type": kind,
+                "source": sounds.source,
+                "cover_strength": draw.choice([1.0, 0.4]),
+                "start": StartOptions(cover_noise_strength=draw.choice([0.0, 0.5])),
+            }
         case "repaint":
             return {"task_type": kind, "source": sounds.source, **window}
         case "extract":

@@ -12,7 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from trackfarm.protocol.worker import FailureKind
 from trackfarm_worker.engine.options import EngineOptions
-from trackfarm_worker.engine.track_options import CorrectionOptions, RepaintOptions
+from trackfarm_worker.engine.track_options import (
+    CorrectionOptions,
+    FinishOptions,
+    RepaintOptions,
+    SamplerOptions,
+    StartOptions,
+)
 
 EngineStage = Literal["condition", "denoise", "decode"]
 FLOOR_DBFS = -200.0
@@ -59,6 +65,9 @@ class EngineTrack(_Message):
     loudness_lufs: float | None = None
     repaint: RepaintOptions = RepaintOptions()
     correction: CorrectionOptions = CorrectionOptions()
+    sampler: SamplerOptions = SamplerOptions()
+    start: StartOptions = StartOptions()
+    finish: FinishOptions = FinishOptions()
 
 
 class Setup(_Message):

@@ -3,7 +3,13 @@ protocol use them."""
 
 from pydantic import BaseModel, ConfigDict
 
-from trackfarm.catalog.vocabulary import ChunkMaskMode, CorrectionMode, RepaintMode
+from trackfarm.catalog.vocabulary import (
+    ChunkMaskMode,
+    CorrectionMode,
+    InferMethod,
+    RepaintMode,
+    SamplerMode,
+)
 
 
 class _Options(BaseModel):
@@ -32,3 +38,35 @@ class CorrectionOptions(_Options):
     mode: CorrectionMode = "double"
     scaler: float = 0.05
     high_scaler: float = 0.02
+
+
+class SamplerOptions(_Options):
+    """How the latents move from noise to music. `timesteps` replace steps and shift; guidance holds
+    at noise levels from `cfg_interval_start` to `cfg_interval_end`."""
+
+    infer_method: InferMethod = "ode"
+    sampler_mode: SamplerMode = "euler"
+    timesteps: tuple[float, ...] = ()
+    use_adg: bool = False
+    cfg_interval_start: float = 0.0
+    cfg_interval_end: float = 1.0
+    velocity_norm_threshold: float = 0.0
+    velocity_ema_factor: float = 0.0
+
+
+class StartOptions(_Options):
+    """Latents to begin with: the noise of the seed, turned towards that of `retake_seed`; of covers,
+    mixed with the source."""
+
+    cover_noise_strength: float = 0.0
+    retake_seed: int | None = None
+    retake_variance: float = 0.0
+
+
+class FinishOptions(_Options):
+    """Changes of the finished latents and of the finished audio; fades in seconds."""
+
+    latent_shift: float = 0.0
+    latent_rescale: float = 1.0
+    fade_in_seconds: float = 0.0
+    fade_out_seconds: float = 0.0

@@ -21,8 +21,9 @@ from trackfarm_parity.engine_side import (
     write_parts,
 )
 
-# Relative to the largest latent: they reach about 10, and sums differ between processors.
-TOLERANCE = 1e-5
+# A third of the limit, relative to the largest latent: they reach about 10, and sums differ between
+# processors.
+SHARE = 1 / 3
 BATCH = 9
 
 EngineFactory = Callable[[str], SmallEngine]
@@ -63,7 +64,7 @@ def test_denoiser_makes_the_latents_of_ace_step(
     engine_of: EngineFactory, model: str, case: ParityCase
 ) -> None:
     (latents,) = engine_of(model).latents([case])
-    assert error(latents, golden_latents(model)[case.name]) < TOLERANCE
+    assert error(latents, golden_latents(model)[case.name]) < SHARE * case.limit
 
 
 @pytest.mark.parametrize("model", ALL)
@@ -76,7 +77,7 @@ def test_denoiser_makes_the_latents_of_ace_step_in_mixed_batches(
     for first in range(0, len(mixed), BATCH):
         batch = (mixed[first:] + mixed)[:BATCH]
         for case, latents in zip(batch, engine_of(model).latents(batch), strict=True):
-            assert error(latents, golden[case.name]) < TOLERANCE, case.name
+            assert error(latents, golden[case.name]) < SHARE * case.limit, case.name
 
 
 def test_golden_latents_are_those_of_the_cases() -> None:

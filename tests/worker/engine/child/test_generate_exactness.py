@@ -1,6 +1,6 @@
 """Independence of batched tracks: each equals the same track made alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,14 @@ from trackfarm_worker.engine.child.conditioning import Conditioner, EncodedInput
 from trackfarm_worker.engine.child.decoder import Decoder
 from trackfarm_worker.engine.child.denoiser import Denoiser
 from trackfarm_worker.engine.child.optimize import fold_weight_norm
-from trackfarm_worker.engine.child.padding import PaddedBatch, Rows
+from trackfarm_worker.engine.child.padding import PaddedBatch, Rows, RowWork
 from trackfarm_worker.engine.child.recipe import TrackTry, first_try
 from trackfarm_worker.engine.child.text_encoder import Tokens, tokenise
 from trackfarm_worker.engine.protocol import EngineTrack
 
 TINY = model_set("tiny")
 WINDOW = 8  # tokens to each side in the sliding layers of `tiny` and `demo`
-DEMO_KINDS = ("text2music", "repaint", "reference")
+DEMO_KINDS = ("text2music", "repaint")
 TOLERANCE = 1e-5
 
 
@@ -158,14 +158,14 @@ def velocity_in_the_padding(tracks: PaddedBatch) -> None:
 
 
 def noise_in_the_padding(tracks: PaddedBatch) -> None:
-    tracks.noise = tracks.noise + ~tracks.valid * is_shared(tracks)
+    tracks.start = tracks.start + ~tracks.valid * is_shared(tracks)
 
 
 def context_in_the_padding(patch: pytest.MonkeyPatch) -> None:
     rows = PaddedBatch.rows
 
-    def filled(tracks: PaddedBatch, positions: list[int], step: int) -> Rows:
-        pass_rows = rows(tracks, positions, step)
+    def filled(tracks: PaddedBatch, works: Sequence[RowWork]) -> Rows:
+        pass_rows = rows(tracks, works)
         beyond = ~tracks.valid[pass_rows.positions, : pass_rows.frames][pass_rows.owner]
         return replace(pass_rows, context=pass_rows.context + beyond * is_shared(tracks))
 

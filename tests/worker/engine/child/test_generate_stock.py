@@ -8,6 +8,8 @@ compares with that code. diffusers 0.42.1, pipelines/ace_step/pipeline_ace_step.
   switches once (models/turbo/modeling_acestep_v15_turbo.py, `cover_steps`).
 - `_build_chunk_mask` marks the window of repaint and lego; ACE-Step does so if it is told to
   (core/generation/handler/conditioning_masks.py), and puts the source back around it.
+- There are neither the samplers nor the other guidance of ACE-Step (`sampler_mode`, `infer_method`,
+  `use_adg`), nor covers without tokens.
 - There is no correction in the wavelet domain (ACE-Step: models/common/dcw_correction.py).
 """
 
@@ -26,7 +28,12 @@ from trackfarm_worker.engine.child.conditioning import Conditioner
 from trackfarm_worker.engine.child.denoiser import Denoiser
 from trackfarm_worker.engine.child.recipe import Recipe, TrackTry, first_try
 from trackfarm_worker.engine.protocol import EngineTrack
-from trackfarm_worker.engine.track_options import CorrectionOptions, RepaintOptions
+from trackfarm_worker.engine.track_options import (
+    CorrectionOptions,
+    RepaintOptions,
+    SamplerOptions,
+    StartOptions,
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +57,11 @@ def audio(path: Path | None) -> torch.Tensor | None:
 def as_stock(track: EngineTrack) -> EngineTrack:
     return track.model_copy(
         update={
+            # It knows no other kind of cover.
+            "task_type": "cover" if track.task_type == "cover-nofsq" else track.task_type,
             "cover_strength": 1.0,
+            "sampler": SamplerOptions(),
+            "start": StartOptions(),
             "correction": CorrectionOptions(enabled=False),
             "repaint": RepaintOptions(mode="aggressive", chunk_mask_mode="explicit"),
         }
@@ -90,7 +101,7 @@ def test_tracks_of_every_kind_equal_those_of_the_stock_pipeline(
 ) -> None:
     own = tiny_pipeline(models)
     conditioner, denoiser = Conditioner(own), Denoiser(own)
-    tracks = [*map(as_stock, mixture(8, whole, tracks=len(KINDS), seconds=(2.0, 4.0)))]
+    tracks = [*map(as_stock, mixture(10, whole, tracks=len(KINDS), seconds=(2.0, 4.0)))]
     tries = [first_try(track, TINY, "") for track in tracks]
     encoded = [conditioner.encode_inputs(one) for one in tries if isinstance(one, TrackTry)]
     denoised, _ = denoiser.denoise(conditioner.condition(encoded), lambda *_: ())

@@ -10,6 +10,7 @@ from trackfarm.protocol.worker import FailureKind
 from trackfarm_worker.engine.child.levels import (
     Thresholds,
     check_audio,
+    faded,
     measure,
     non_finite_measures,
     normalise_peak,
@@ -140,3 +141,10 @@ def test_thresholds_may_differ_between_model_sets() -> None:
     fading = GOOD.model_copy(update={"audible": 0.8})
     assert check_audio(fading, thresholds("acestep-v15-sft")) is None
     assert check_audio(fading, thresholds("tiny"))
+
+
+def test_faded_audio_rises_and_falls_evenly_and_survives_fades_longer_than_it() -> None:
+    audio = torch.ones(2, 5)
+    assert faded(audio, first=3, last=2)[1].tolist() == [0.0, 0.5, 1.0, 1.0, 0.0]
+    assert faded(audio, first=0, last=0).equal(audio)
+    assert faded(audio, first=9, last=0)[0].tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]

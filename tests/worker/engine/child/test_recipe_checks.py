@@ -39,7 +39,7 @@ def test_recipe_refuses_an_unsupported_task_and_names_the_supported_ones(
     failure = build_recipe(track(1, task_type="extract"), TURBO)
     assert isinstance(failure, EngineFailure)
     assert failure.kind == FailureKind.UNSUPPORTED_TASK
-    assert "it can do cover, repaint, text2music" in failure.message
+    assert "it can do cover, cover-nofsq, repaint, text2music" in failure.message
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from trackfarm_worker.engine.child.schedule import noise_levels
+from trackfarm_worker.engine.child.schedule import custom_levels, levels_from, noise_levels
 
 
 @pytest.mark.parametrize(
@@ -14,3 +14,14 @@ from trackfarm_worker.engine.child.schedule import noise_levels
 )
 def test_noise_levels_are_those_of_ace_step(shift: float, levels: list[float]) -> None:
     assert noise_levels(8, shift) == pytest.approx((*levels, 0.0))
+
+
+def test_custom_levels_of_a_distilled_model_are_the_nearest_known_ones() -> None:
+    assert custom_levels([0.97, 0.51], is_distilled=True) == pytest.approx([21 / 22, 0.5, 0.0])
+    assert custom_levels([0.97, 0.51, 0.0], is_distilled=False) == (0.97, 0.51, 0.0)
+
+
+def test_levels_from_begin_at_the_nearest_level() -> None:
+    levels = noise_levels(4, 1.0)
+    assert levels_from(levels, 0.3) == (0.75, 0.5, 0.25, 0.0)
+    assert levels_from(levels, 1.0) == (0.25, 0.0)

@@ -20,7 +20,9 @@ def conditioning(track: TrackFactory, frames: int, **fields: object) -> Conditio
     assert isinstance(attempt, TrackTry)
     ones = torch.ones(frames, WIDTH)
     guide = Guide(torch.zeros(frames, 2 * WIDTH), torch.zeros(1, 3))
-    return Conditioning(attempt.recipe, noise=ones, source=10 * ones, main=guide, plain=None)
+    return Conditioning(
+        attempt.recipe, 1, noise=ones, start=ones, source=10 * ones, main=guide, plain=None
+    )
 
 
 def repaint(track: TrackFactory, folder: Path, **fields: object) -> Conditioning:

@@ -1,5 +1,6 @@
 """Conditioning of the DiT for each track: texts, timbre, source, and the initial noise."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ class EncodedInputs:
     width)."""
 
     recipe: Recipe
+    seed: int
     noise: torch.Tensor
+    start: torch.Tensor
     source: torch.Tensor | None
     context: torch.Tensor
     plain_context: torch.Tensor | None
@@ -50,13 +53,15 @@ class Guide:
 class Conditioning:
     """All inputs of the DiT for one track.
 
-    `noise` (frames, width) is float32, `source` the latents of a source of which a part must stay.
+    `noise` (frames, width) is float32, `start` the latents before the first step, `source` the latents of a source of which a part must stay.
     A cover of less than full strength follows `plain`, that of the track as text2music, in its last
     steps.
     """
 
     recipe: Recipe
+    seed: int
     noise: torch.Tensor
+    start: torch.Tensor
     source: torch.Tensor | None
     main: Guide
     plain: Guide | None
@@ -69,8 +74,8 @@ class Conditioning:
         """Return whether `plain` leads in this step, as in ACE-Step: it switches once."""
         return self.plain is not None and step >= self.recipe.followed_steps
 
-    def guide(self, step: int) -> Guide:
-        return self.plain if self.plain is not None and self.is_plain(step) else self.main
+    def guide(self, *, is_plain: bool) -> Guide:
+        return self.plain if self.plain is not None and is_plain else self.main
 
 
 class Conditioner:
@@ -88,9 +93,12 @@ class Conditioner:
         recipe = track.recipe
         frames = latent_frames(recipe.duration, self._pipeline.latents_per_second)
         is_switching = recipe.followed_steps < recipe.steps
+        noise = self._mixed_noise(recipe, frames, track.seed)
         return EncodedInputs(
             recipe=recipe,
-            noise=self._noise(frames, track.seed),
+            seed=track.seed,
+            noise=noise,
+            start=self._start(recipe, frames, noise),
             source=self._kept_source(recipe),
             context=self._context(recipe, frames),
             plain_context=self._with_mask(self._silence(frames)) if is_switching else None,
@@ -115,7 +123,9 @@ class Conditioner:
         return [
             Conditioning(
                 recipe=track.recipe,
+                seed=track.seed,
                 noise=track.noise,
+                start=track.start,
                 source=track.source,
                 main=Guide(track.context, condition),
                 plain=(
@@ -126,6 +136,28 @@ class Conditioner:
             )
             for track, condition in zip(inputs, conditions[: len(main)], strict=True)
         ]
+
+    def _mixed_noise(self, recipe: Recipe, frames: int, seed: int) -> torch.Tensor:
+        """Return the noise of the seed, turned towards that of a retake: its variance remains 1."""
+        noise, options = self._noise(frames, seed), recipe.start
+        if options.retake_variance == 0 or options.retake_seed is None:
+            return noise
+        angle = options.retake_variance * (math.pi / 2.0)
+        other = self._noise(frames, options.retake_seed)
+        return math.cos(angle) * noise + math.sin(angle) * other
+
+    def _start(self, recipe: Recipe, frames: int, noise: torch.Tensor) -> torch.Tensor:
+        """Return the latents before the first step: of a cover that begins with less than full
+        noise, mixed with the source itself, not with its tokens."""
+        if recipe.start.cover_noise_strength == 0:
+            return noise
+        source = (
+            self._source(recipe, frames)
+            if recipe.source is None
+            else self.source_encoder.source(recipe.source)
+        )
+        level = recipe.levels[0]
+        return level * noise + (1.0 - level) * source.to(noise)
 
     def _noise(self, frames: int, seed: int) -> torch.Tensor:
         # From a CPU generator in float32, so that a seed gives the same noise on every device.

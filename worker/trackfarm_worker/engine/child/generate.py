@@ -153,7 +153,7 @@ class BatchGenerator:
             for position, track_latents in denoised.items()
         }
         decoded = set()
-        passes = max(track.recipe.steps for track in tracks) / len(tracks)
+        passes = max(track.recipe.evaluations for track in tracks) / len(tracks)
         output = partial(self._output, batch_size=len(tracks), padding=padding, passes=passes)
         queue = self._render_queue
         try:
@@ -254,7 +254,7 @@ class BatchGenerator:
 
 def _cost(track: TrackTry) -> float:
     """Return the cost of a track's denoising, relative to others in its batch."""
-    return track.seconds * track.recipe.steps * track.recipe.passes
+    return track.seconds * track.recipe.evaluations * track.recipe.passes
 
 
 def _report_step(

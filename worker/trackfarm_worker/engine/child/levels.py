@@ -116,6 +116,15 @@ def reduce_loudness(audio: torch.Tensor, rate: int, target: float | None) -> tor
     return audio * 10 ** ((target - measured) / 20)
 
 
+def faded(audio: torch.Tensor, *, first: int, last: int) -> torch.Tensor:
+    """Return audio (channels, samples) with linear fades over its `first` and `last` samples."""
+    gains = torch.ones(audio.shape[1], device=audio.device)
+    first, last = min(first, len(gains)), min(last, len(gains))
+    gains[:first] *= torch.linspace(0.0, 1.0, first, device=audio.device)
+    gains[len(gains) - last :] *= torch.linspace(1.0, 0.0, last, device=audio.device)
+    return audio * gains
+
+
 def to_int16(audio: torch.Tensor) -> NDArray[np.int16]:
     """Return samples (frames, channels), rounded to the nearest of 65,535 symmetrical steps and
     clipped at full scale."""

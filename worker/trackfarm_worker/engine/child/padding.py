@@ -10,6 +10,15 @@ from trackfarm_worker.engine.child.conditioning import Conditioning
 
 
 @dataclass(frozen=True, slots=True)
+class RowWork:
+    """Rows of the track at `position`: with its source or as text2music, guided or not."""
+
+    position: int
+    is_plain: bool
+    is_guided: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """Rows of the tracks at `positions` of a batch in one pass.
 
@@ -36,7 +45,7 @@ class Rows:
 class PaddedBatch:
     """Tracks of one batch, zero-padded to `frames`, which is a multiple of the patch size.
 
-    `noise` (tracks, frames, width) is float32, `valid` (tracks, frames, 1) is 1 within each track's
+    `noise` and `start` (tracks, frames, width) are float32, `valid` (tracks, frames, 1) is 1 within each track's
     length.
     """
 
@@ -48,6 +57,7 @@ class PaddedBatch:
         self._patch = patch
         device = null.device
         self.noise = padded([track.noise for track in tracks], self.frames).to(device)
+        self.start = padded([track.start for track in tracks], self.frames).to(device)
         counts = torch.tensor(self.lengths, device=device)
         self.valid = (torch.arange(self.frames, device=device)[None] < counts[:, None]).unsqueeze(2)
 
@@ -62,23 +72,25 @@ class PaddedBatch:
         """Return the share of frames that are padding."""
         return 1.0 - sum(self.lengths) / (len(self.lengths) * self.frames)
 
-    def rows(self, positions: Sequence[int], step: int) -> Rows:
-        """Return the rows of the tracks at these positions in this step."""
-        tracks = [self.tracks[position] for position in positions]
-        guided = [i for i, track in enumerate(tracks) if track.recipe.is_guided]
-        guides = [track.guide(step) for track in tracks]
+    def rows(self, works: Sequence[RowWork]) -> Rows:
+        """Return the rows of these tracks in one pass."""
+        tracks = [self.tracks[work.position] for work in works]
+        guided = [i for i, work in enumerate(works) if work.is_guided]
+        guides = [
+            track.guide(is_plain=work.is_plain) for track, work in zip(tracks, works, strict=True)
+        ]
         conditions = [guide.condition for guide in guides]
         conditions += [self._null.expand_as(conditions[i]) for i in guided]
         device = self._null.device
         owner = torch.tensor([*range(len(tracks)), *guided], device=device)
-        lengths = [self.lengths[position] for position in positions]
+        lengths = [self.lengths[work.position] for work in works]
         frames = self._whole_patches(lengths, self._patch)
         tokens = torch.tensor([-(-length // self._patch) for length in lengths], device=device)
         # Zero-padded, because the patch of an odd last frame reads beyond the track's end.
         context = padded([guide.context.to(device) for guide in guides], frames)
         return Rows(
             frames=frames,
-            positions=torch.tensor(list(positions), device=device),
+            positions=torch.tensor([work.position for work in works], device=device),
             owner=owner,
             guided=torch.tensor(guided, device=device, dtype=torch.long),
             scales=_column([tracks[i].recipe.guidance for i in guided], device),
@@ -86,13 +98,6 @@ class PaddedBatch:
             condition=pad_sequence(conditions, batch_first=True),
             tokens=tokens[owner],
             condition_tokens=torch.tensor([len(c) for c in conditions], device=device),
-        )
-
-    def is_alike(self, positions: Sequence[int], step: int) -> bool:
-        """Return whether these tracks have the same rows as in the step before."""
-        return step > 0 and not any(
-            self.tracks[position].is_plain(step) != self.tracks[position].is_plain(step - 1)
-            for position in positions
         )
 
     @staticmethod

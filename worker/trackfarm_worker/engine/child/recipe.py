@@ -17,16 +17,22 @@ from trackfarm_worker.engine.child.recipe_checks import (
     task_problems,
     value_problems,
 )
-from trackfarm_worker.engine.child.schedule import noise_levels
+from trackfarm_worker.engine.child.schedule import custom_levels, levels_from, noise_levels
 from trackfarm_worker.engine.child.wavelet import Correction
 from trackfarm_worker.engine.child.window import RepaintWindow, SourceLength, repaint_window
 from trackfarm_worker.engine.protocol import EngineTrack
-from trackfarm_worker.engine.track_options import CorrectionOptions
+from trackfarm_worker.engine.track_options import (
+    CorrectionOptions,
+    FinishOptions,
+    SamplerOptions,
+    StartOptions,
+)
 
 CODE_RATE = 5  # audio codes per second
 LATENT_RATE = 25  # latent frames per second
 # The text of training data without lyrics; ACE-Step never trained with none.
 INSTRUMENTAL = "[Instrumental]"
+COVERS = frozenset({"cover", "cover-nofsq"})
 _CODE = re.compile(r"<\|audio_code_(\d+)\|>")
 
 
@@ -59,6 +65,10 @@ class Recipe:
     cover_strength: float
     window: RepaintWindow | None
     correction: Correction | None
+    sampler: SamplerOptions
+    start: StartOptions
+    finish: FinishOptions
+    is_distilled: bool
     track_name: str | None
     track_classes: tuple[str, ...]
     loudness_lufs: float | None
@@ -75,7 +85,32 @@ class Recipe:
     def followed_steps(self) -> int:
         """Return the number of steps that follow the source or the codes; the others follow the text
         alone."""
-        return int(self.steps * self.cover_strength) if self.task == "cover" else self.steps
+        return int(self.steps * self.cover_strength) if self.task in COVERS else self.steps
+
+    def is_guided_at(self, level: float) -> bool:
+        """Return whether guidance holds at a noise level, compared in the precision of the
+        levels."""
+        sampler = self.sampler
+        first, last = np.float32(sampler.cfg_interval_start), np.float32(sampler.cfg_interval_end)
+        return self.is_guided and bool(first <= np.float32(level) <= last)
+
+    def is_second_order(self, step: int) -> bool:
+        """Return whether a step is corrected by the velocity at its end (Heun). The last step of a
+        distilled model is not, as in ACE-Step."""
+        is_last = step == self.steps - 1
+        return self.sampler.sampler_mode == "heun" and not (self.is_distilled and is_last)
+
+    def level_after(self, step: int) -> float:
+        """Return the noise level after a step. Stochastic steps of a model that is not distilled
+        leave even levels, whatever the shift, as in ACE-Step."""
+        if self.sampler.infer_method == "sde" and not self.is_distilled:
+            return 1.0 - (step + 1) / self.steps
+        return self.levels[step + 1]
+
+    @property
+    def evaluations(self) -> int:
+        """Return the number of passes through the model in all steps."""
+        return self.steps + sum(map(self.is_second_order, range(self.steps)))
 
     @property
     def passes(self) -> int:
@@ -139,9 +174,9 @@ def build_recipe(
     ]
     if problems:
         return EngineFailure(FailureKind.BAD_INPUT, "; ".join(problems))
-    steps = model_set.default_steps if track.steps is None else track.steps
     guidance = model_set.default_guidance if track.guidance is None else track.guidance
     shift = model_set.default_shift if track.shift is None else track.shift
+    levels = _levels(track, model_set, shift)
     return Recipe(
         task="cover" if codes else track.task_type,
         prompt=track.prompt,
@@ -153,15 +188,19 @@ def build_recipe(
         key_scale=track.key_scale,
         time_signature=None if track.time_signature is None else str(track.time_signature),
         vocal_language=track.vocal_language,
-        levels=noise_levels(steps, shift),
+        levels=levels,
         guidance=guidance if model_set.cfg else 1.0,
         shift=shift,
         source=track.source,
         reference=track.reference,
         codes=codes,
         cover_strength=track.cover_strength,
-        window=_window(track, model_set, source_frames, steps),
+        window=_window(track, model_set, source_frames, steps=len(levels) - 1),
         correction=_correction(track.correction, model_set),
+        sampler=track.sampler,
+        start=track.start,
+        finish=track.finish,
+        is_distilled=not model_set.cfg,
         track_name=track.track_name,
         track_classes=track.track_classes,
         loudness_lufs=track.loudness_lufs,
@@ -184,8 +223,18 @@ def latent_frames(seconds: float, per_second: float) -> int:
     return math.ceil(round(seconds * per_second, 6))
 
 
+def _levels(track: EngineTrack, model_set: ModelSet, shift: float) -> tuple[float, ...]:
+    if track.sampler.timesteps:
+        levels = custom_levels(track.sampler.timesteps, is_distilled=not model_set.cfg)
+    else:
+        steps = model_set.default_steps if track.steps is None else track.steps
+        levels = noise_levels(steps, shift)
+    closeness = track.start.cover_noise_strength
+    return levels_from(levels, closeness) if closeness > 0 else levels
+
+
 def _window(
-    track: EngineTrack, model_set: ModelSet, source_frames: int | None, steps: int
+    track: EngineTrack, model_set: ModelSet, source_frames: int | None, *, steps: int
 ) -> RepaintWindow | None:
     if track.task_type not in WINDOWED or source_frames is None:
         return None

@@ -1,5 +1,7 @@
 """Checks of a requested track: the problems for which the engine refuses it (pure)."""
 
+from itertools import pairwise
+
 from trackfarm.model_sets import ModelSet
 from trackfarm_worker.engine.protocol import EngineTrack
 
@@ -31,6 +33,22 @@ def value_problems(
         f"cover_strength must be 0 to 1, got {track.cover_strength}": (
             0 <= track.cover_strength <= 1
         ),
+        f"timesteps must fall from at most 1 to 0, in at most {model_set.max_steps} steps": (
+            _falls(track.sampler.timesteps, model_set.max_steps)
+        ),
+        "shares (of cover noise, retake, guidance intervals, velocity EMA) must be 0 to 1": all(
+            0 <= share <= 1
+            for share in (
+                track.start.cover_noise_strength,
+                track.start.retake_variance,
+                track.sampler.cfg_interval_start,
+                track.sampler.cfg_interval_end,
+                track.sampler.velocity_ema_factor,
+            )
+        ),
+        "sde takes Euler steps": (
+            track.sampler.infer_method == "ode" or track.sampler.sampler_mode == "euler"
+        ),
         "repaint strength must be 0 to 1, and its crossfades 0 or more": (
             0 <= track.repaint.strength <= 1
             and (track.repaint.latent_crossfade_frames or 0) >= 0
@@ -43,6 +61,14 @@ def value_problems(
     return [message for message, is_valid in problems.items() if not is_valid]
 
 
+def _falls(timesteps: tuple[float, ...], most: int) -> bool:
+    levels = [level for level in timesteps if level > 0]
+    is_falling = all(a > b for a, b in pairwise(timesteps))
+    return not timesteps or (
+        is_falling and timesteps[-1] >= 0 and 0 < len(levels) <= most and timesteps[0] <= 1
+    )
+
+
 def task_problems(track: EngineTrack, codes: tuple[int, ...], seconds: float) -> list[str]:
     """Return the problems of inputs that the task needs or does not take."""
     task, has_source = track.task_type, track.source is not None
@@ -50,6 +76,9 @@ def task_problems(track: EngineTrack, codes: tuple[int, ...], seconds: float) ->
     stop = seconds if end is None else end
     problems = {
         f"{task!r} needs source audio": has_source or task in {"text2music", "cover"},
+        f"{task!r} takes no cover noise": (
+            track.start.cover_noise_strength == 0 or task in {"cover", "cover-nofsq"} or bool(codes)
+        ),
         "'cover' needs source audio or audio codes": task != "cover" or has_source or bool(codes),
         "'text2music' takes no source audio": task != "text2music" or not has_source,
         f"{task!r} takes no audio codes": not codes or task in {"text2music", "cover"},

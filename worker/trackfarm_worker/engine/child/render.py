@@ -15,6 +15,7 @@ from trackfarm_worker.engine.child.failure import EngineFailure
 from trackfarm_worker.engine.child.levels import (
     Thresholds,
     check_audio,
+    faded,
     measure,
     normalise_peak,
     peak,
@@ -54,7 +55,14 @@ class Renderer:
         cut = raw[:, : recipe.frames]
         if recipe.window is not None and recipe.window.keeps_source:
             return self._render_window(recipe, recipe.window, cut)
-        audio = reduce_loudness(normalise_peak(cut), self._rate, recipe.loudness_lufs)
+        loud = reduce_loudness(normalise_peak(cut), self._rate, recipe.loudness_lufs)
+        # After the levels, as in ACE-Step.
+        finish = recipe.finish
+        first, last = (
+            round(seconds * self._rate)
+            for seconds in (finish.fade_in_seconds, finish.fade_out_seconds)
+        )
+        audio = faded(loud, first=first, last=last) if first or last else loud
         measures = self._measure(recipe, audio, cut, self._limits)
         return check_audio(measures, self._limits) or Rendered(to_int16(audio), measures)
 

@@ -56,7 +56,7 @@ class StepCorrections:
         window, source = track.recipe.window, track.source
         assert window is not None
         assert source is not None
-        level = track.recipe.levels[step + 1]
+        level = track.recipe.level_after(step)
         noise = self._batch.noise[position, : len(latents)]
         noised = level * noise + (1.0 - level) * source.to(latents)
         noised[window.start : window.stop] = latents[window.start : window.stop]

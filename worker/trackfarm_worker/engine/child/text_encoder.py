@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from trackfarm_worker.engine.child.recipe import Recipe
+from trackfarm_worker.engine.child.recipe import COVERS, Recipe
 
 # Token limits of diffusers' AceStepPipeline.
 TEXT_TOKENS = 256
@@ -36,7 +36,8 @@ def format_texts(pipeline: Any, recipe: Recipe, *, task: str | None = None) -> T
     text instead, which loses the metadata and the end mark.
     """
     instruction = pipeline._get_task_instruction(
-        task_type=task or recipe.task,
+        # diffusers knows one kind of cover; both have the same instruction.
+        task_type=task or ("cover" if recipe.task in COVERS else recipe.task),
         track_name=recipe.track_name,
         complete_track_classes=list(recipe.track_classes),
     )
