@@ -16,6 +16,11 @@ TrackFactory = Callable[..., EngineTrack]
 
 def tiny_pipeline(models: Path) -> Any:
     """Load a tiny pipeline of its own for a test, on one thread."""
+    return built_in_pipeline("tiny", models)
+
+
+def built_in_pipeline(name: str, models: Path) -> Any:
+    """Load a built-in pipeline of its own for a test, on one thread."""
     torch.set_num_threads(1)
     with pytest.warns(FutureWarning, match="weight_norm"):
-        return load(model_set("tiny"), models, device="cpu").pipeline
+        return load(model_set(name), models, device="cpu").pipeline

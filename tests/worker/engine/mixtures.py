@@ -1,6 +1,7 @@
 """Batches of tracks that differ in almost everything."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from trackfarm_worker.engine.track_options import (
     StartOptions,
 )
 
-TASKS = (
+KINDS = (
     "text2music",
     "cover",
     "cover-nofsq",
@@ -52,12 +53,17 @@ class SourceFiles:
 
 
 def mixture(
-    seed: int, sounds: SourceFiles, *, tracks: int, seconds: tuple[float, float]
+    seed: int,
+    sounds: SourceFiles,
+    *,
+    tracks: int,
+    seconds: tuple[float, float],
+    kinds: Sequence[str] = KINDS,
 ) -> list[EngineTrack]:
-    """Return tracks of every kind, deterministic for the same arguments; text determines the length
-    of some."""
+    """Return tracks of these kinds, deterministic for the same arguments; text determines the
+    length of some."""
     draw = random.Random(seed)
-    kinds = draw.sample(TASKS, k=len(TASKS)) * (1 + tracks // len(TASKS))
+    kinds = draw.sample(kinds, k=len(kinds)) * (1 + tracks // len(kinds))
     return [_track(i, kinds[i], draw, sounds, seconds) for i in range(tracks)]
 
 

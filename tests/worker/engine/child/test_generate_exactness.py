@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from tests.worker.engine.builders import tiny_pipeline
-from tests.worker.engine.mixtures import SourceFiles, mixture
-from trackfarm.model_sets import model_set
+from tests.worker.engine.builders import built_in_pipeline, tiny_pipeline
+from tests.worker.engine.mixtures import KINDS, SourceFiles, mixture
+from trackfarm.model_sets import ModelSet, model_set
 from trackfarm_worker.engine.child import conditioning
 from trackfarm_worker.engine.child.attention import Masks
 from trackfarm_worker.engine.child.conditioning import Conditioner, EncodedInputs
@@ -23,7 +23,8 @@ from trackfarm_worker.engine.child.text_encoder import Tokens, tokenise
 from trackfarm_worker.engine.protocol import EngineTrack
 
 TINY = model_set("tiny")
-TINY_WINDOW = 8  # tokens to each side in the sliding layers of `tiny`
+WINDOW = 8  # tokens to each side in the sliding layers of `tiny` and `demo`
+DEMO_KINDS = ("text2music", "repaint", "reference")
 TOLERANCE = 1e-5
 
 
@@ -32,9 +33,15 @@ class EngineParts:
     conditioner: Conditioner
     denoiser: Denoiser
     decoder: Decoder
+    model_set: ModelSet = TINY
+
+    def mixture(self, seed: int, sounds: SourceFiles, **size: Any) -> list[EngineTrack]:
+        """Return tracks of every kind that the model set can make."""
+        kinds = KINDS if self.model_set is TINY else DEMO_KINDS
+        return mixture(seed, sounds, kinds=kinds, **size)
 
     def encode(self, requests: list[EngineTrack]) -> list[EncodedInputs]:
-        tries = [first_try(request, TINY, "") for request in requests]
+        tries = [first_try(request, self.model_set, "") for request in requests]
         assert all(isinstance(track, TrackTry) for track in tries), tries
         return [
             self.conditioner.encode_inputs(track) for track in tries if isinstance(track, TrackTry)
@@ -64,12 +71,13 @@ def difference(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one - other).abs().max() / other.abs().max().clamp(min=1.0))
 
 
-@pytest.fixture(scope="module")
-def parts(models: Path) -> EngineParts:
-    pipeline = tiny_pipeline(models)
+@pytest.fixture(scope="module", params=["tiny", "demo"])
+def parts(models: Path, request: pytest.FixtureRequest) -> EngineParts:
+    pipeline = built_in_pipeline(request.param, models)
     fold_weight_norm(pipeline.vae)
     decoder = Decoder(pipeline.vae, window=64, windows_per_pass=3)
-    return EngineParts(Conditioner(pipeline), Denoiser(pipeline), decoder)
+    conditioner, denoiser = Conditioner(pipeline), Denoiser(pipeline)
+    return EngineParts(conditioner, denoiser, decoder, model_set(request.param))
 
 
 def check(
@@ -81,7 +89,7 @@ def check(
     audible_tracks: int,
 ) -> None:
     """Compare all latents, and the audio of the first tracks."""
-    encoded = parts.encode(mixture(seed, sounds, tracks=9, seconds=seconds))
+    encoded = parts.encode(parts.mixture(seed, sounds, tracks=9, seconds=seconds))
     before = torch.random.get_rng_state()
     together = parts.latents(encoded)
     alone = [parts.latents([inputs])[0] for inputs in encoded]
@@ -117,7 +125,7 @@ def without_mask(name: str) -> Mutation:
         def forgetful(masks: Masks, tokens: torch.Tensor, conditions: torch.Tensor) -> None:
             fill(masks, tokens, conditions)
             if name == "sliding":
-                near = Masks(TINY_WINDOW)
+                near = Masks(WINDOW)
                 fill(near, tokens.max().expand_as(tokens), conditions)
                 masks.sliding = near.sliding
             else:
@@ -183,11 +191,17 @@ MUTATIONS: dict[str, Mutation] = {
 }
 
 
+# It has no full layers, and predicts no velocity where its clock is missing.
+UNHEARD_BY_DEMO = ("no padding mask in full layers", "velocity not masked")
+
+
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_batch_differs_from_its_tracks_without_this(
     parts: EngineParts, sounds: SourceFiles, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    encoded = parts.encode(mixture(1, sounds, tracks=9, seconds=(2.0, 6.0)))
+    if parts.model_set.name == "demo" and name in UNHEARD_BY_DEMO:
+        pytest.skip("makes no difference to demo")
+    encoded = parts.encode(parts.mixture(1, sounds, tracks=9, seconds=(2.0, 6.0)))
     assert parts.error(encoded) < TOLERANCE
     MUTATIONS[name](monkeypatch)
     assert parts.error(encoded) > 1e-4
@@ -205,7 +219,7 @@ def test_expanded_heads_attend_like_grouped_ones(models: Path, sounds: SourceFil
 
 
 def test_batch_ignores_the_global_seed(parts: EngineParts, sounds: SourceFiles) -> None:
-    tracks = mixture(7, sounds, tracks=3, seconds=(1.0, 2.0))
+    tracks = parts.mixture(7, sounds, tracks=3, seconds=(1.0, 2.0))
     latents = []
     for seed in (1, 2):
         torch.manual_seed(seed)

@@ -23,7 +23,7 @@ from diffusers.models.autoencoders.autoencoder_oobleck import OobleckDiagonalGau
 
 from tests.worker.engine.builders import tiny_pipeline
 from tests.worker.engine.engine_fixture import TINY
-from tests.worker.engine.mixtures import TASKS, SourceFiles, mixture
+from tests.worker.engine.mixtures import KINDS, SourceFiles, mixture
 from trackfarm_worker.engine.child.conditioning import Conditioner
 from trackfarm_worker.engine.child.denoiser import Denoiser
 from trackfarm_worker.engine.child.recipe import Recipe, TrackTry, first_try
@@ -101,7 +101,7 @@ def test_tracks_of_every_kind_equal_those_of_the_stock_pipeline(
 ) -> None:
     own = tiny_pipeline(models)
     conditioner, denoiser = Conditioner(own), Denoiser(own)
-    tracks = [*map(as_stock, mixture(10, whole, tracks=len(TASKS), seconds=(2.0, 4.0)))]
+    tracks = [*map(as_stock, mixture(10, whole, tracks=len(KINDS), seconds=(2.0, 4.0)))]
     tries = [first_try(track, TINY, "") for track in tracks]
     encoded = [conditioner.encode_inputs(one) for one in tries if isinstance(one, TrackTry)]
     denoised, _ = denoiser.denoise(conditioner.condition(encoded), lambda *_: ())
