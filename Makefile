@@ -54,7 +54,8 @@ demo: $(VENV)/.ready ## Make 24 tracks from an example catalog on an embedded fa
 DIST ?= loadfile
 PYTEST := -m pytest -m 'not soak' --numprocesses 3 --dist $(DIST) --no-loadscope-reorder
 
-test: check audit .venv-swift/.ready ## Run the checks, the audit and all tests but the long ones
+test: $(VENV)/.dev-ready .venv-swift/.ready ## Run the checks, the audit and all tests but the long ones
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync check audit
 	$(BIN)/python $(PYTEST)
 
 newest: .venv-swift/.ready ## Run the tests on the newest versions that pyproject.toml allows, in .venv-newest

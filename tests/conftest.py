@@ -19,7 +19,7 @@ from tests.servers.s3 import S3Access
 from tests.servers.swift import swift_binaries, swift_server
 
 # `make soak` takes hypothesis's own number, which is `default`.
-settings.register_profile("quick", max_examples=40, deadline=None)
+settings.register_profile("quick", max_examples=25, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 # Fixtures for tests of the API, wherever they are.

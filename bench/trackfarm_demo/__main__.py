@@ -1,6 +1,7 @@
 """`python -m trackfarm_demo`: make the model set `demo`, evaluate it, or hear finished tracks."""
 
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Annotated
@@ -64,6 +65,21 @@ def evaluate(
         typer.echo(evaluation.detail(result))
     for name, figure in evaluation.summary(results).items():
         typer.echo(f"{name:36} {figure}")
+
+
+@app.command()
+def vary(
+    briefs: Annotated[int, typer.Option(min=1, help="Number of unseen briefs.")] = 8,
+) -> None:
+    """Repaint the middle of pieces, and make them with other seeds: a table of the changes."""
+    from trackfarm_demo.evaluation import unseen_briefs
+    from trackfarm_demo.variations import Variator, table
+    from trackfarm_worker.models import demo
+
+    with tempfile.TemporaryDirectory() as folder:
+        variator = Variator(demo.build(), Path(folder))
+        results = [variator.vary(b, seed) for seed, b in enumerate(unseen_briefs(briefs))]
+    typer.echo(table(results))
 
 
 @app.command()

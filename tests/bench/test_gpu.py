@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
 
+from trackfarm_bench.gpu.command import gpu
 from trackfarm_bench.gpu.floor import track_tflop
 
 
@@ -38,11 +40,11 @@ def test_gpu_bench_dry_run_writes_a_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_gpu_bench_without_a_gpu_exits(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "trackfarm_bench.gpu", "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "no CUDA device found" in done.stderr
+def test_gpu_bench_without_a_gpu_exits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ending:
+        gpu(out=tmp_path)
+    assert ending.value.exit_code == 2
+    assert "no CUDA device found" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

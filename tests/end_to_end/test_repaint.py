@@ -17,8 +17,8 @@ from tests.end_to_end.job_checks import wait_until_done
 from tests.worker.judges import judged
 from trackfarm_worker.audio_files import write_audio_file
 
-RATE, SECONDS = 48_000, 20
-START, STOP = 9 * RATE, 11 * RATE
+RATE, SECONDS = 48_000, 10
+START, STOP = 3 * RATE, 5 * RATE
 CROSSFADE = 1200  # 25 ms
 Samples = NDArray[np.int16]
 
@@ -27,11 +27,11 @@ catalog: two-seconds
 model_set: tiny
 defaults:
   prompt: a clarinet answers
-  duration: 20
+  duration: 10
   task_type: repaint
   src_audio: source.wav
-  repainting_start: 9
-  repainting_end: 11
+  repainting_start: 3
+  repainting_end: 5
 briefs:
   - {name: wav, audio_format: wav}
   - {name: quiet-wav, audio_format: wav, loudness_lufs: -30}

@@ -26,7 +26,7 @@ from tests.security.routes import bearer
 from trackfarm.catalog import Brief
 from trackfarm.protocol.operator import NDJSON, JobHeader
 
-EXAMPLES = 16  # of each operation in the quick run
+EXAMPLES = 10  # of each operation in the quick run
 SOAK_SECONDS = 600
 CHECKS = [
     not_a_server_error,

@@ -2,31 +2,27 @@
 
 import threading
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import typer
 
 from trackfarm.cli.check import require_valid_catalog
-from trackfarm.cli.console import ExitCode, complain, err, out, say
+from trackfarm.cli.console import ExitCode, complain, err, say
 from trackfarm.cli.export import export_files, print_report
 from trackfarm.cli.session import exit_on_farm_errors
 from trackfarm.cli.submit import print_submission, submit_file
 from trackfarm.cli.watch import WATCH_TIMEOUT, exit_code_of, print_ending, show_until_end
 from trackfarm.client import Client
 from trackfarm.listings import ordinal_width, track_file
-from trackfarm.model_sets import DEMO
 from trackfarm.protocol.operator import TrackState
 from trackfarm.settings import FarmAddress
-from trackfarm.text import counted
 
 if TYPE_CHECKING:
     from trackfarm.protocol.operator import JobInfo
     from trackfarm.sdk.download import ExportReport
 
 STOP_SECONDS = 3.0
-ASKED_SHOWN = 40  # rows
 
 
 @dataclass(slots=True)
@@ -105,17 +101,12 @@ class CatalogRun:
         return ExitCode.INCOMPLETE if report.failed else exit_code_of(job)
 
     def _close(self, farm: Client, job: "JobInfo", report: "ExportReport") -> None:
-        """Print the music that was asked for, the outcome, and commands that play it."""
-        from trackfarm.cli.listening import asked_music, asked_table, play_commands
+        """Print the outcome, and commands that play the tracks."""
+        from trackfarm.cli.play_commands import play_commands
 
-        width = ordinal_width(job.tracks.total)
-        done = islice(farm.tracks(job.id, state=TrackState.DONE), ASKED_SHOWN)
-        files = [(track, track_file(track, width)) for track in done]
-        if job.model_set == DEMO:
-            out().print(asked_table(asked_music(track, file) for track, file in files))
-            if job.tracks.done > len(files):
-                say(f"and {counted(job.tracks.done - len(files), 'more track')}")
         print_ending(farm, job, str(self.directory))
-        saved = (self.directory / file for _, file in files if file not in report.failed)
+        width = ordinal_width(job.tracks.total)
+        files = (track_file(track, width) for track in farm.tracks(job.id, state=TrackState.DONE))
+        saved = (self.directory / file for file in files if file not in report.failed)
         for command in play_commands(Path(report.listen), next(saved, None)):
             say(f"play    {command}")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.worker.engine.builders import TrackFactory
-from tests.worker.engine.mixtures import SourceFiles, mixture
+from tests.worker.engine.mixtures import KINDS, SourceFiles, mixture
 from tests.worker.waiting import wait_until
 from trackfarm.atomic_file import part_of
 from trackfarm.model_sets import model_set
@@ -112,10 +112,10 @@ def test_run_makes_the_same_track_alone_and_among_others(
     assert difference(second, other) > 100
 
 
-def test_run_makes_all_six_tasks_with_the_lengths_of_their_sources(
+def test_run_makes_all_tasks_with_the_lengths_of_their_sources(
     engine: EngineClient, sounds: SourceFiles
 ) -> None:
-    tracks = mixture(6, sounds, tracks=8, seconds=(2.0, 3.0))
+    tracks = mixture(6, sounds, tracks=len(KINDS), seconds=(2.0, 3.0))
     assert {t.task_type for t in tracks} == set(model_set("tiny").tasks)
     for result, request in zip(engine.run(tracks), tracks, strict=True):
         assert isinstance(result, FinishedTrack), result
