@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.fleet.contract.subjects import TAGS, request, tagged_processes
@@ -55,8 +56,10 @@ def a_provider(
 @pytest.fixture(autouse=True)
 def _no_worker_is_left() -> Iterator[None]:
     yield
-    for process, _ in tagged_processes():
+    processes = [process for process, _ in tagged_processes()]
+    for process in processes:
         process.kill()
+    psutil.wait_procs(processes, timeout=10)  # until then they hold the slots of the next test
 
 
 def test_create_with_a_start_command_is_rejected(tmp_path: Path) -> None:
