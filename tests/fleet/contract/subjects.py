@@ -138,8 +138,10 @@ def local_subject(folder: Path) -> Iterator[Subject]:
             unknown_id=TAGS.new(),
         )
     finally:
-        for process, _ in tagged_processes():
+        processes = [process for process, _ in tagged_processes()]
+        for process in processes:
             process.kill()
+        psutil.wait_procs(processes, timeout=10)
         assert before == 0, "a worker of an earlier test is still running"
 
 
