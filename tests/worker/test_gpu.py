@@ -22,6 +22,17 @@ with GpuSensor(interval=0.02) as sensor:
 print(sensor.read(), flush=True)
 """
 
+# The result of the first reading is stored when the second begins.
+TWO_READS = """
+from threading import Semaphore
+from trackfarm.nvml import NvmlSession
+from trackfarm_worker.gpu import GpuSensor
+begun, usage = Semaphore(0), NvmlSession.usage
+NvmlSession.usage = lambda session, card: (begun.release(), usage(session, card))[1]
+sensor = GpuSensor(interval=0.01).__enter__()
+assert begun.acquire(timeout=10) and begun.acquire(timeout=10)
+"""
+
 
 def test_detect_returns_the_memory_of_a_machine_without_gpu() -> None:
     detected = gpu.detect("cpu")
@@ -76,6 +87,4 @@ def test_sensor_follows_its_own_gpu(tmp_path: Path) -> None:
 
 def test_sensor_without_a_driver_reads_nothing(tmp_path: Path) -> None:
     driver = FakeDriver(tmp_path, None)
-    imports = "import time; from trackfarm_worker.gpu import GpuSensor"
-    script = "sensor = GpuSensor(interval=0.01); sensor.__enter__(); time.sleep(0.1)"
-    assert driver.result(f"{imports}\n{script}", "sensor.read()") is None
+    assert driver.result(TWO_READS, "sensor.read()") is None

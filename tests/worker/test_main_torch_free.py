@@ -16,6 +16,7 @@ MODELS_WITH_TORCH = {
         "conversion",
         "demo",
         "loader",
+        "pipeline_parts",
         "quantize",
         "random_weights",
         "tiny",

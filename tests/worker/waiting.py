@@ -1,19 +1,16 @@
 """Waiting for conditions instead of fixed times."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
+
+from tests.servers import process
 
 TIMEOUT_SECONDS = 90.0
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = TIMEOUT_SECONDS) -> None:
-    """Raise TimeoutError if `condition` is not true within `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not true after {seconds} s")
-        time.sleep(0.01)
+    """Fail the test if `condition` is not true within `seconds`."""
+    process.wait_until(condition, timeout_s=seconds, what="the awaited condition")
 
 
 def is_running(pid: int) -> bool:

@@ -1,13 +1,13 @@
 """The catalog of `up --submit --export`, against a farm over HTTP: its output and its files."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.common.fake_farm.server import API_KEY
 from tests.common.fake_farm.state import FarmState, make_ended_job
+from tests.servers.process import wait_until
 from trackfarm.cli import console
 from trackfarm.cli.catalog_run import CatalogRun
 from trackfarm.cli.console import ExitCode
@@ -27,9 +27,7 @@ def make(farm: FarmState, folder: Path, model_set: str, *, as_json: bool = False
     catalog.write_text(CATALOG)
     run = CatalogRun.prepare(catalog, folder / "out", model_set=model_set, as_json=as_json)
     run.start(FarmAddress(farm.url, API_KEY))
-    deadline = time.monotonic() + 20
-    while not run.done and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: run.done, timeout_s=20, what="the run has ended")
     return run.finish()
 
 

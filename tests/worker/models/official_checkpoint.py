@@ -8,37 +8,11 @@ import torch
 from safetensors.torch import save_file
 
 from tests.worker.models.official_inventory import inventory
+from trackfarm_parity.small_models import CONFIGS
 
 DIT = "acestep-v15-sft"
 LAYERS = {"dit": 4, "lyric": 2, "timbre": 2, "pooler": 2}
-CONFIG = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "in_channels": 24,
-    "audio_acoustic_hidden_dim": 8,
-    "patch_size": 2,
-    "rope_theta": 1_000_000,
-    "attention_bias": False,
-    "attention_dropout": 0.0,
-    "rms_norm_eps": 1e-6,
-    "sliding_window": 8,
-    "use_sliding_window": True,
-    "layer_types": ["sliding_attention", "full_attention"] * 2,
-    "text_hidden_dim": 32,
-    "timbre_hidden_dim": 8,
-    "num_lyric_encoder_hidden_layers": 2,
-    "num_timbre_encoder_hidden_layers": 2,
-    "num_attention_pooler_hidden_layers": 2,
-    "pool_window_size": 5,
-    "fsq_dim": 32,
-    "fsq_input_levels": [8, 8, 8, 5, 5, 5],
-    "fsq_input_num_quantizers": 1,
-    "is_turbo": False,
-}
+CONFIG = CONFIGS["acestep-v15-base"]
 
 
 def official_tensors(pipeline: Any) -> dict[str, torch.Tensor]:

@@ -15,6 +15,7 @@ from torch import nn
 
 from trackfarm_worker.models.acestep_checkpoint import component_configs
 from trackfarm_worker.models.conversion import MODULES
+from trackfarm_worker.models.pipeline_parts import pipeline_scheduler
 from trackfarm_worker.models.random_weights import uniform_bound, weights_to_fill
 from trackfarm_worker.models.tiny import byte_tokenizer
 
@@ -105,7 +106,7 @@ def build(size: Size, *, turbo: bool, device: str, dtype: torch.dtype, seed: int
     pipeline = df.AceStepPipeline(
         **parts,
         tokenizer=byte_tokenizer(),
-        scheduler=df.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, shift=1.0),
+        scheduler=pipeline_scheduler(),
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

@@ -28,6 +28,7 @@ from trackfarm_worker.models.acestep_checkpoint import (
 )
 from trackfarm_worker.models.checkpoint import ModelNotReady, weight_files
 from trackfarm_worker.models.layout import SILENCE, OfficialLayout
+from trackfarm_worker.models.pipeline_parts import pipeline_scheduler
 
 # Type checkers see only placeholders in these libraries.
 df: Any = diffusers
@@ -60,10 +61,7 @@ def convert(official: OfficialLayout, into: Path, *, dtype: str, on_progress: On
     _copy_model(official.vae, into / "vae")
     _copy_model(official.text_encoder, into / "text_encoder")
     tokenizer = _write_tokenizer(official.text_encoder, into / "tokenizer")
-    # The pipeline computes its own sigmas; other values here silently corrupt its input.
-    df.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, shift=1.0).save_pretrained(
-        into / "scheduler"
-    )
+    pipeline_scheduler().save_pretrained(into / "scheduler")
     (into / "model_index.json").write_text(json.dumps(_index(tokenizer), indent=2))
 
 

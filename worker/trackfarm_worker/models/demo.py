@@ -17,6 +17,8 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import nn
 
+from trackfarm_worker.models.pipeline_parts import pipeline_scheduler, pipeline_tokenizer
+
 # Type checkers see only placeholders in these libraries.
 hf: Any = transformers
 df: Any = diffusers
@@ -28,7 +30,7 @@ WIDTH = 192
 LAYERS = 5
 TEXT_WIDTH = 64
 CLOCK_FRAMES = 15_000  # ten minutes, the longest track
-PAD_TOKEN, UNKNOWN_TOKEN = "<|endoftext|>", "<unk>"
+END_TOKEN, UNKNOWN_TOKEN = "<|endoftext|>", "<unk>"
 
 WEIGHTS, VAE_WEIGHTS, TOKENIZER = "demo.safetensors", "demo_vae.npz", "demo_tokenizer.json"
 TRAINED = ("text_encoder", "transformer", "condition_encoder")
@@ -55,16 +57,8 @@ def assemble(networks: dict[str, nn.Module], tokenizer: Tokenizer) -> Any:
     """Return an `AceStepPipeline` of these parts, in eval mode."""
     return df.AceStepPipeline(
         **{name: network.eval() for name, network in networks.items()},
-        tokenizer=hf.PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer,
-            pad_token=PAD_TOKEN,
-            eos_token=PAD_TOKEN,
-            unk_token=UNKNOWN_TOKEN,
-            # The text encoder gets no attention mask, so padding has to come last.
-            padding_side="right",
-        ),
-        # The pipeline computes its own sigmas; other values here silently corrupt its input.
-        scheduler=df.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, shift=1.0),
+        tokenizer=pipeline_tokenizer(tokenizer, end=END_TOKEN, unknown=UNKNOWN_TOKEN),
+        scheduler=pipeline_scheduler(),
     )
 
 

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers import models as bpe
 from torch import nn
 
+from trackfarm_worker.models.pipeline_parts import pipeline_scheduler, pipeline_tokenizer
 from trackfarm_worker.models.random_weights import uniform_bound, weights_to_fill
 
 # Type checkers see only placeholders in these libraries.
@@ -43,8 +44,7 @@ def build() -> Any:
     return df.AceStepPipeline(
         **networks,
         tokenizer=byte_tokenizer(),
-        # The pipeline computes its own sigmas; other values here silently corrupt its input.
-        scheduler=df.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, shift=1.0),
+        scheduler=pipeline_scheduler(),
     )
 
 
@@ -105,13 +105,7 @@ def byte_tokenizer() -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(SPECIALS)
-    return hf.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=SPECIALS[0],
-        eos_token=SPECIALS[0],
-        # The text encoder gets no attention mask, so padding has to come last.
-        padding_side="right",
-    )
+    return pipeline_tokenizer(tokenizer, end=SPECIALS[0])
 
 
 def _fill(part: str, module: nn.Module) -> None:
