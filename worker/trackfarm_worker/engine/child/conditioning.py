@@ -53,8 +53,8 @@ class Guide:
 class Conditioning:
     """All inputs of the DiT for one track.
 
-    `noise` (frames, width) is float32, `start` the latents before the first step, `source` the latents of a source of which a part must stay.
-    A cover of less than full strength follows `plain`, that of the track as text2music, in its last
+    `noise` (frames, width) is float32, `start` the latents before the first step, `source` the
+    latents of a source of which a part must stay. A cover of less than full strength follows `plain`, that of the track as text2music, in its last
     steps.
     """
 

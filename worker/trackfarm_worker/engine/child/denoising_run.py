@@ -105,6 +105,10 @@ class DenoisingRun:
             rows.scales,
             rows.positions[rows.guided],
         )
+        if not any(self._track(position)[0].sampler.use_adg for position in active):
+            return velocity.index_copy(
+                0, rows.guided, guided
+            )  # reading rows would wait for the GPU
         for number, row in enumerate(rows.guided.tolist()):
             recipe, length = self._track(active[row])
             if recipe.sampler.use_adg:

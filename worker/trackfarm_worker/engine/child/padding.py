@@ -45,8 +45,8 @@ class Rows:
 class PaddedBatch:
     """Tracks of one batch, zero-padded to `frames`, which is a multiple of the patch size.
 
-    `noise` and `start` (tracks, frames, width) are float32, `valid` (tracks, frames, 1) is 1 within each track's
-    length.
+    `noise` and `start` (tracks, frames, width) are float32, `valid` (tracks, frames, 1) is 1 within
+    each track's length.
     """
 
     def __init__(self, tracks: Sequence[Conditioning], null: torch.Tensor, patch: int) -> None:
