@@ -73,12 +73,12 @@ def vary(
 ) -> None:
     """Repaint the middle of pieces, and make them with other seeds: a table of the changes."""
     from trackfarm_demo.evaluation import unseen_briefs
-    from trackfarm_demo.variations import Variator, table
+    from trackfarm_demo.variations import VariationMaker, table
     from trackfarm_worker.models import demo
 
     with tempfile.TemporaryDirectory() as folder:
-        variator = Variator(demo.build(), Path(folder))
-        results = [variator.vary(b, seed) for seed, b in enumerate(unseen_briefs(briefs))]
+        maker = VariationMaker(demo.build(), Path(folder))
+        results = [maker.vary(b, seed) for seed, b in enumerate(unseen_briefs(briefs))]
     typer.echo(table(results))
 
 

@@ -11,7 +11,7 @@ import torch
 
 from trackfarm.demo_words import demo_words
 from trackfarm_demo.briefs import DemoBrief, random_brief
-from trackfarm_demo.hearing import Heard, hear
+from trackfarm_demo.hearing import SoundAnalysis, hear
 from trackfarm_demo.latent_judge import LatentScore, judge
 from trackfarm_demo.latents import SAMPLE_RATE, TRIGGER
 from trackfarm_demo.music_theory import octave_error, tempo_bpm
@@ -22,13 +22,13 @@ NO_NOTE = 0.25  # of a trigger; above, a latent is a note, if a soft one
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
+class BriefEvaluation:
     """One brief, played. `hash_db` is the level of the sound that all that is far from a trigger
     makes alone, against the whole; `seconds` the CPU time per second of audio."""
 
     brief: DemoBrief
     score: LatentScore
-    heard: Heard
+    heard: SoundAnalysis
     hash_db: float
     seconds: float
 
@@ -45,7 +45,7 @@ def unseen_briefs(count: int, seed: int = SEED) -> list[DemoBrief]:
 
 def evaluate(
     pipeline: Any, briefs: Sequence[DemoBrief], seconds: float, steps: int
-) -> Iterator[Evaluated]:
+) -> Iterator[BriefEvaluation]:
     """Play each brief with a seed of its own and judge it."""
     for seed, brief in enumerate(briefs):
         began = time.process_time()
@@ -54,7 +54,7 @@ def evaluate(
         spent = (time.process_time() - began) / seconds
         is_rest = latents.abs() < NO_NOTE * TRIGGER
         hash_ = _decode(pipeline, torch.where(is_rest, latents, torch.zeros(())))
-        yield Evaluated(
+        yield BriefEvaluation(
             brief=brief,
             score=judge(latents[0].numpy(), brief.piece),
             heard=hear(audio, SAMPLE_RATE),
@@ -89,7 +89,7 @@ def _decibels(ratio: float) -> float:
     return 20 * math.log10(max(ratio, 1e-9))
 
 
-def detail(result: Evaluated) -> str:
+def detail(result: BriefEvaluation) -> str:
     """Return a line about one brief: its request, and the sound."""
     asked, score, heard = result.brief, result.score, result.heard
     return (
@@ -101,7 +101,7 @@ def detail(result: Evaluated) -> str:
     )
 
 
-def summary(results: Sequence[Evaluated]) -> dict[str, str]:
+def summary(results: Sequence[BriefEvaluation]) -> dict[str, str]:
     """Return the figures of an evaluation, by name."""
     count = len(results)
 
@@ -134,6 +134,6 @@ def summary(results: Sequence[Evaluated]) -> dict[str, str]:
     }
 
 
-def _is_tempo_heard(result: Evaluated) -> bool:
+def _is_tempo_heard(result: BriefEvaluation) -> bool:
     asked = result.brief.bpm or tempo_bpm(result.brief.piece.tempo)
     return octave_error(result.heard.bpm, asked) < TEMPO_TOLERANCE

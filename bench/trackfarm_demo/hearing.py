@@ -32,7 +32,7 @@ DIGITAL_SILENCE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class SoundAnalysis:
     """The sound of a track. `bpm` is within the octave from 69 to 139. `in_scale(key)` is
     computed from `chroma`, the energy of each pitch class (sum 1, all 0 if there are no tones)."""
 
@@ -57,14 +57,14 @@ class Heard:
         return " or ".join(f"{SHARPS[key.tonic]} {MODES[key.mode]}" for key in self.keys)
 
 
-def hear(audio: NDArray[np.floating[Any]], sample_rate: int) -> Heard:
+def hear(audio: NDArray[np.floating[Any]], sample_rate: int) -> SoundAnalysis:
     """Hear audio (samples, channels), -1 to 1."""
     mono = audio.mean(axis=1)
     sound = soxr.resample(mono, sample_rate, RATE).astype(np.float64)
     onsets = _onsets(sound)
     bpm = _tempo(onsets.sum(axis=1))
     rms = float(np.sqrt((audio.astype(np.float64) ** 2).mean()))
-    return Heard(
+    return SoundAnalysis(
         bpm=bpm,
         chroma=_chroma(sound),
         genre=_genre(onsets, bpm),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from trackfarm.demo_words import demo_words, played_genre
-from trackfarm_demo.hearing import Heard, hear
+from trackfarm_demo.hearing import SoundAnalysis, hear
 from trackfarm_demo.music_theory import octave_error, parse_key
 
 MANIFEST = "manifest.csv"
@@ -30,7 +30,7 @@ class HeardTrack:
     genre: str
     bpm: float
     key: str
-    heard: Heard
+    heard: SoundAnalysis
 
     @property
     def is_tempo_right(self) -> bool:

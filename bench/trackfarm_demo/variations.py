@@ -29,7 +29,7 @@ MARGIN = 12  # frames at each border, which ACE-Step blends
 
 
 @dataclass(frozen=True, slots=True)
-class Varied:
+class VariationResult:
     """A piece, its repaint and its variation with another seed.
 
     `inside` is the score of the window. Shares of the melody's notes in common: of the window with
@@ -42,7 +42,7 @@ class Varied:
     alike: float
 
 
-class Variator:
+class VariationMaker:
     """Maker of pieces and repaints with the engine's own conditioning and denoising."""
 
     def __init__(self, pipeline: Any, folder: Path) -> None:
@@ -50,7 +50,7 @@ class Variator:
         self._conditioner, self._denoiser = Conditioner(pipeline), Denoiser(pipeline)
         self._source = folder / "source.npy"
 
-    def vary(self, brief: DemoBrief, seed: int) -> Varied:
+    def vary(self, brief: DemoBrief, seed: int) -> VariationResult:
         """Make a piece, repaint its middle, and make it again with another seed."""
         original = self._latents(brief, seed)
         self._write_source(original)
@@ -64,7 +64,7 @@ class Variator:
         )
         start, end = (round(second * FRAMES_PER_SECOND) for second in WINDOW)
         inside = slice(start + MARGIN, end - MARGIN)
-        return Varied(
+        return VariationResult(
             genre=brief.piece.genre,
             inside=judge(repainted[inside], brief.piece, first=start + MARGIN),
             repeated=common_notes(original[inside], repainted[inside]),
@@ -104,7 +104,7 @@ def common_notes(one: Latents, other: Latents) -> float:
     return float((played & also).sum() / either) if either else 1.0
 
 
-def table(results: Sequence[Varied]) -> str:
+def table(results: Sequence[VariationResult]) -> str:
     """Return a table (Markdown) of repaints and variations, one genre a line."""
     lines = [
         "| genre | window: in scale | on grid | chords | notes of the source | two seeds alike |",

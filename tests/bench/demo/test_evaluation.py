@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from trackfarm_demo.briefs import DemoBrief
-from trackfarm_demo.evaluation import Evaluated, detail, evaluate, play, summary, unseen_briefs
+from trackfarm_demo.evaluation import (
+    BriefEvaluation,
+    detail,
+    evaluate,
+    play,
+    summary,
+    unseen_briefs,
+)
 from trackfarm_demo.latent_judge import LatentScore, judge
 from trackfarm_worker.models import demo
 
@@ -60,18 +67,18 @@ def test_genres_without_drums_have_none(pipeline: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def heard(pipeline: Any) -> list[Evaluated]:
+def heard(pipeline: Any) -> list[BriefEvaluation]:
     return list(evaluate(pipeline, BRIEFS[1:4], seconds=10.0, steps=8))
 
 
-def test_audio_is_heard_in_its_tempo_and_key(heard: list[Evaluated]) -> None:
+def test_audio_is_heard_in_its_tempo_and_key(heard: list[BriefEvaluation]) -> None:
     assert summary(heard)["tempo right (audio)"] == "3 of 3"
     assert all(result.brief.piece.key in result.heard.keys for result in heard)
     assert all(result.heard.in_scale(result.brief.piece.key) > 0.85 for result in heard)
     assert all(result.hash_db < -38 for result in heard)
 
 
-def test_detail_names_the_request_and_the_sound(heard: list[Evaluated]) -> None:
+def test_detail_names_the_request_and_the_sound(heard: list[BriefEvaluation]) -> None:
     line = detail(heard[0])
     assert heard[0].brief.prompt[:20] in line
     assert str(heard[0].brief.key_scale) in line

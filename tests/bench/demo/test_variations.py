@@ -5,7 +5,7 @@ import pytest
 
 from trackfarm_demo.evaluation import unseen_briefs
 from trackfarm_demo.latents import CHANNELS
-from trackfarm_demo.variations import Variator, common_notes, table
+from trackfarm_demo.variations import VariationMaker, common_notes, table
 from trackfarm_worker.models import demo
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:Fut
 
 def test_repaint_goes_on_in_tempo_and_key_with_other_notes(tmp_path: Path) -> None:
     (brief,) = (brief for brief in unseen_briefs(8) if brief.piece.genre == "piano")
-    result = Variator(demo.build(), tmp_path).vary(brief, seed=3)
+    result = VariationMaker(demo.build(), tmp_path).vary(brief, seed=3)
     assert result.inside.in_scale > 0.95
     assert result.inside.on_grid > 0.9
     assert result.inside.chord_tones > 0.9

@@ -42,12 +42,14 @@ class DenoisingRun:
         output = self._evaluate(rows, current, level)
         velocity = self._guided(rows, active, step, current, output)
         for row, position in enumerate(active):
-            self._settle(position, velocity[row], current[row], self._velocities.get(position))
+            self._limit_and_smooth(
+                position, velocity[row], current[row], self._velocities.get(position)
+            )
         clean = current - _column(level) * velocity
         moved = current + _column(next_level - level) * velocity
         self._make_stochastic(active, step, clean, moved)
         self._make_second_order(active, step, current, velocity, moved)
-        self._remember(active, velocity)
+        self._keep_velocities(active, velocity)
         self._latents[positions, :frames] = self._corrections.apply(active, step, moved, clean)
 
     def finished(self, position: int) -> torch.Tensor:
@@ -121,7 +123,7 @@ class DenoisingRun:
                 )
         return velocity.index_copy(0, rows.guided, guided)
 
-    def _settle(
+    def _limit_and_smooth(
         self,
         position: int,
         velocity: torch.Tensor,
@@ -166,7 +168,9 @@ class DenoisingRun:
         second = self._guided_at_the_end(rows, chosen, step, predicted, output)
         for number, position in enumerate(chosen):
             row, (recipe, length) = places[position], self._track(position)
-            self._settle(position, second[number], predicted[number], velocity[row, :length])
+            self._limit_and_smooth(
+                position, second[number], predicted[number], velocity[row, :length]
+            )
             velocity[row, :length] = 0.5 * (velocity[row, :length] + second[number, :length])
             change = recipe.levels[step + 1] - recipe.levels[step]
             moved[row, :length] = current[row, :length] + change * velocity[row, :length]
@@ -193,7 +197,7 @@ class DenoisingRun:
             )
         return velocity
 
-    def _remember(self, active: Sequence[int], velocity: torch.Tensor) -> None:
+    def _keep_velocities(self, active: Sequence[int], velocity: torch.Tensor) -> None:
         for row, position in enumerate(active):
             recipe, length = self._track(position)
             if recipe.sampler.velocity_ema_factor:
